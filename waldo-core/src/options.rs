@@ -1,0 +1,265 @@
+//! How a store is opened.
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::format::seal::SealBody;
+use crate::format::{FRAME_HEADER_SIZE, PAGE_HEADER_SIZE, align_up};
+
+/// Size of the blocks that direct I/O reads and writes.
+pub const BLOCK_SIZE: usize = 4096;
+
+/// How a store is laid out, written and read.
+///
+/// The defaults suit a small service: 256 MiB on disk, under 40 MiB of memory, every append
+/// durable. A program names what it wants to be different:
+///
+/// ```
+/// use waldo_core::Options;
+/// let options = Options { ring_size: 8, ..Options::default() };
+/// ```
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Pages in the ring, at least 2. The newest page is written; when it is full the oldest is
+    /// used anew.
+    pub ring_size: u32,
+
+    /// I/O operations that may be under way at a time.
+    pub queue_depth: u32,
+
+    /// Buffers that producers may fill or have written at a time.
+    pub pool_size: u16,
+
+    /// Backs the buffers with huge pages, where the system has some reserved.
+    pub huge_buf: bool,
+
+    /// Bytes of each buffer: the largest frame, and so the largest atomic batch. A multiple of
+    /// 4,096.
+    pub buf_capacity: usize,
+
+    /// Largest number of logs in a page.
+    pub page_capacity: u64,
+
+    /// Largest number of entries in a page's index. Where a page needs more, its index becomes
+    /// sparser.
+    pub index_capacity: usize,
+
+    /// Bytes between two entries of the index: what looking up one log reads.
+    pub index_sparse_bytes: usize,
+
+    /// Logs between two entries of the index.
+    pub index_sparse_count: usize,
+
+    /// Acknowledges an append when it is durable. Without it an append is acknowledged when the
+    /// system has it, and survives a crash of the process but not of the machine, until a sync.
+    pub file_o_dsync: bool,
+
+    /// Bytes of each page file. A multiple of 4,096, and at least `buf_capacity`.
+    pub file_capacity: u64,
+
+    /// Bytes of the newest logs that are kept in memory, so that readers at the tip never touch
+    /// the disk. At least one buffer is kept. Readers that hold on to what they read can make it
+    /// three times as much, and no more.
+    pub tail_capacity: usize,
+
+    /// Bytes for reading older logs, shared by all readers.
+    pub read_capacity: usize,
+
+    /// How the system is asked for I/O.
+    pub backend: Backend,
+
+    /// Whether appends go through the page cache.
+    pub io: IoMode,
+
+    /// What happens when the ring is full.
+    pub retention: Retention,
+
+    /// How much of the store is checked when it is opened.
+    pub recovery: Recovery,
+
+    /// What happens where logs that had been durable are found damaged at open.
+    pub corruption: CorruptionPolicy,
+
+    /// Without `file_o_dsync`: syncs this long after an append that is not yet durable.
+    pub flush_interval: Option<Duration>,
+}
+
+/// How the system is asked for I/O.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Default)]
+pub enum Backend {
+    /// io_uring, or threads where that is refused.
+    #[default]
+    Auto,
+    /// io_uring; opening fails where it is refused.
+    IoUring,
+    /// A few threads with `pwritev2`, `preadv2` and `fdatasync`.
+    Threads,
+}
+
+/// Whether appends go through the page cache.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Default)]
+pub enum IoMode {
+    /// Direct for durable logs where the file system can, else buffered.
+    #[default]
+    Auto,
+    /// Through the page cache.
+    Buffered,
+    /// Past the page cache; opening fails where the file system cannot.
+    Direct,
+}
+
+/// What happens when the ring is full.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Default)]
+pub enum Retention {
+    /// The oldest logs go.
+    #[default]
+    Overwrite,
+    /// Appends wait until enough is trimmed.
+    Hold,
+    /// Appends fail with [`AppendError::Full`](crate::AppendError::Full) until enough is trimmed.
+    Refuse,
+}
+
+/// How much of the store is checked when it is opened.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Default)]
+pub enum Recovery {
+    /// Every checksum of every page.
+    #[default]
+    Full,
+    /// Full pages by their seal, the newest page in full. Damage in older pages is found when it
+    /// is read.
+    Fast,
+}
+
+/// What happens where logs that had been durable are found damaged at open.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Default)]
+pub enum CorruptionPolicy {
+    /// Opening fails with [`Error::Corruption`], and nothing is changed.
+    #[default]
+    Refuse,
+    /// The log is cut before the damage. The page files that are cut are copied to `quarantine/` in the home
+    /// directory first.
+    Truncate,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            ring_size: 4,
+            queue_depth: 64,
+            pool_size: 8,
+            huge_buf: false,
+            buf_capacity: 1024 * 1024,
+            page_capacity: u64::MAX,
+            index_capacity: 4096,
+            index_sparse_bytes: 16 * 1024,
+            index_sparse_count: 1024,
+            file_o_dsync: true,
+            file_capacity: 64 * 1024 * 1024,
+            tail_capacity: 4 * 1024 * 1024,
+            read_capacity: 8 * 1024 * 1024,
+            backend: Backend::Auto,
+            io: IoMode::Auto,
+            retention: Retention::Overwrite,
+            recovery: Recovery::Full,
+            corruption: CorruptionPolicy::Refuse,
+            flush_interval: None,
+        }
+    }
+}
+
+/// Buffers that the engine needs for itself: one that small appends are gathered in, and one to
+/// go on with while that is being written.
+const ENGINE_BUFFERS: usize = 2;
+
+impl Options {
+    /// Checks every option against its limits, and the options against each other.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] with the name of the first option that cannot work, its value, and why.
+    pub fn validate(&self) -> Result<(), Error> {
+        let block = BLOCK_SIZE as u64;
+        let buf_capacity = self.buf_capacity as u64;
+        let checks: [(&'static str, String, bool, &str); 17] = [
+            ("ring_size", self.ring_size.to_string(), self.ring_size >= 2, "at least 2"),
+            ("ring_size", self.ring_size.to_string(), self.ring_size <= 1 << 20, "at most 1048576"),
+            ("queue_depth", self.queue_depth.to_string(), self.queue_depth >= 1, "at least 1"),
+            ("queue_depth", self.queue_depth.to_string(), self.queue_depth <= 16384, "at most 16384"),
+            ("pool_size", self.pool_size.to_string(), self.pool_size >= 1, "at least 1"),
+            ("buf_capacity", self.buf_capacity.to_string(), self.buf_capacity >= 4 * BLOCK_SIZE, "at least 16384"),
+            ("buf_capacity", self.buf_capacity.to_string(), buf_capacity.is_multiple_of(block), "a multiple of 4096"),
+            ("buf_capacity", self.buf_capacity.to_string(), buf_capacity <= 1 << 30, "at most 1073741824"),
+            ("page_capacity", self.page_capacity.to_string(), self.page_capacity >= 1, "at least 1"),
+            ("index_capacity", self.index_capacity.to_string(), self.index_capacity >= 2, "at least 2"),
+            ("index_capacity", self.index_capacity.to_string(), self.index_capacity <= 1 << 24, "at most 16777216"),
+            ("index_sparse_bytes", self.index_sparse_bytes.to_string(), self.index_sparse_bytes >= 1, "at least 1"),
+            ("index_sparse_count", self.index_sparse_count.to_string(), self.index_sparse_count >= 1, "at least 1"),
+            ("file_capacity", self.file_capacity.to_string(), self.file_capacity.is_multiple_of(block), "a multiple of 4096"),
+            ("file_capacity", self.file_capacity.to_string(), self.file_capacity >= buf_capacity, "at least buf_capacity"),
+            ("file_capacity", self.file_capacity.to_string(), self.file_capacity <= 1 << 34, "at most 17179869184"),
+            ("tail_capacity", self.tail_capacity.to_string(), self.tail_capacity <= 1 << 40, "at most 1099511627776"),
+        ];
+        for (name, value, fits, limit) in checks {
+            if !fits {
+                return Err(Error::Option { name, value, reason: format!("it must be {limit}") });
+            }
+        }
+        let seal = self.seal_capacity(BLOCK_SIZE) as u64;
+        let least = PAGE_HEADER_SIZE as u64 + seal + 4 * block;
+        if self.file_capacity < least {
+            return Err(Error::Option {
+                name: "file_capacity",
+                value: self.file_capacity.to_string(),
+                reason: format!("with index_capacity {} it must be at least {least}", self.index_capacity),
+            });
+        }
+        Ok(())
+    }
+
+    /// Bytes at the end of a page that its seal needs, where frames are aligned to `alignment`.
+    #[must_use]
+    pub(crate) fn seal_capacity(&self, alignment: usize) -> usize {
+        let size = SealBody::frame_size(self.index_capacity);
+        align_up(size as u64, alignment as u64) as usize
+    }
+
+    /// Buffers of the newest logs that are kept in memory.
+    #[must_use]
+    pub(crate) fn tail_buffers(&self) -> usize {
+        (self.tail_capacity / self.buf_capacity.max(1)).max(1)
+    }
+
+    /// All buffers: those of producers and of the engine, those of the tail, and twice as many
+    /// again for readers that hold what left the tail.
+    #[must_use]
+    pub(crate) fn buffer_count(&self) -> usize {
+        usize::from(self.pool_size) + ENGINE_BUFFERS + 3 * self.tail_buffers()
+    }
+
+    /// Most bytes of memory that a store with these options takes for logs and indexes, whatever
+    /// its readers do. Handles, queues and the program itself come on top, a few hundred
+    /// kilobytes.
+    #[must_use]
+    pub fn memory_max(&self) -> u64 {
+        let index = self.index_capacity as u64 * 16 * u64::from(self.ring_size);
+        self.buffer_count() as u64 * self.buf_capacity as u64
+            + self.read_capacity as u64
+            + index
+    }
+
+    /// Bytes on disk: the page files at their full size.
+    #[must_use]
+    pub fn disk_size(&self) -> u64 {
+        self.file_capacity * u64::from(self.ring_size)
+    }
+
+    /// Most bytes that a log may take with its 24-byte header, before anything is known of the
+    /// file system; see [`Waldo::log_size_limit`](crate::Options::log_size_limit).
+    #[must_use]
+    pub fn log_size_limit(&self) -> usize {
+        let page = self.file_capacity as usize;
+        let usable = page - PAGE_HEADER_SIZE - self.seal_capacity(BLOCK_SIZE) - BLOCK_SIZE;
+        usable.min(self.buf_capacity) - FRAME_HEADER_SIZE
+    }
+}
