@@ -79,6 +79,21 @@ pub enum Error {
         hint: &'static str,
     },
 
+    /// A truncation names a log that the store does not hold.
+    #[error("log {seq_no} is not in the store")]
+    NotFound {
+        /// The `seq_no` asked for.
+        seq_no: u64,
+    },
+
+    /// Logs that a call needs could not be read.
+    #[error("{0}")]
+    Query(#[from] QueryError),
+
+    /// There is no room for the note that a call must leave in the log.
+    #[error("{0}")]
+    Append(#[from] AppendError),
+
     /// The store failed earlier; reopen it to recover.
     #[error("{0}")]
     Poisoned(#[from] Poison),

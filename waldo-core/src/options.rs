@@ -168,9 +168,9 @@ impl Default for Options {
     }
 }
 
-/// Buffers that the engine needs for itself: one that small appends are gathered in, and one to
-/// go on with while that is being written.
-const ENGINE_BUFFERS: usize = 2;
+/// Buffers that the engine needs for itself: one that small appends are gathered in, one to go
+/// on with while that is being written, and one for a seal.
+const ENGINE_BUFFERS: usize = 3;
 
 impl Options {
     /// Checks every option against its limits, and the options against each other.

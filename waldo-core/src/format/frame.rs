@@ -182,5 +182,5 @@ fn header_crc(seed: u32, header: &[u8]) -> Option<u32> {
 }
 
 fn units(bytes: u64) -> Option<u32> {
-    if bytes % 8 == 0 { u32::try_from(bytes / 8).ok() } else { None }
+    if bytes.is_multiple_of(8) { u32::try_from(bytes / 8).ok() } else { None }
 }

@@ -16,10 +16,12 @@ pub const RECORD_HEADER_SIZE: usize = 24;
 const CRC_OFFSET: usize = 20;
 
 /// Bytes that a log with a payload of `len` bytes takes, with header and padding.
+///
+/// Saturates at the largest multiple of 8 where the sum would overflow.
 #[inline]
 #[must_use]
 pub const fn record_size(len: usize) -> usize {
-    (RECORD_HEADER_SIZE + len).saturating_add(7) & !7
+    len.saturating_add(RECORD_HEADER_SIZE + 7) & !7
 }
 
 /// Header of a log, decoded.
@@ -146,7 +148,7 @@ pub enum RecordFault {
 #[inline]
 pub fn decode_checked(bytes: &[u8], tag: Tag) -> Result<(RecordHeader, &[u8]), RecordFault> {
     let header = RecordHeader::decode(bytes).ok_or(RecordFault::Short)?;
-    let end = RECORD_HEADER_SIZE + header.len as usize;
+    let end = RECORD_HEADER_SIZE.saturating_add(header.len as usize);
     let payload = bytes.get(RECORD_HEADER_SIZE..end).ok_or(RecordFault::Short)?;
     let padding = bytes.get(end..header.size()).ok_or(RecordFault::Short)?;
     if header.crc != expected_crc(&header, payload, tag) || !is_zero(padding) {

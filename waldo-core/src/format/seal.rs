@@ -5,11 +5,12 @@
 //! it.
 //!
 //! ```text
-//!  0        8              16            24            32             40
-//!  +--------+--------------+-------------+-------------+--------------+------------------
-//!  | end    | first prev   | last seq_no | log count   | trimmed      | entries, 16 each
-//!  +--------+--------------+-------------+-------------+--------------+------------------
-//!  entry:   seq_no u64, offset u32, frame end u32 (both in units of 8 bytes)       ... crc
+//!  0     8            16          24          32        40                  48
+//!  +-----+------------+-----------+-----------+---------+-------------------+---------------
+//!  | end | first prev | last seq  | log count | trimmed | incarnation count | incarnations ...
+//!  +-----+------------+-----------+-----------+---------+-------------------+---------------
+//!  incarnation: offset u64, incarnation u64
+//!  entry:       prev_seq_no u64, offset u32, frame end u32 (both in units of 8 bytes)  ... crc
 //! ```
 
 use super::bytes::{u32_at, u64_at};
@@ -40,6 +41,8 @@ pub struct SealBody {
     pub log_count: u64,
     /// Every log up to and with this `seq_no` was trimmed.
     pub trimmed_seq_no: u64,
+    /// Incarnations of the page's frames, ascending: each with the offset from which it holds.
+    pub incarnations: Vec<(u64, u64)>,
     /// The sparse index, ascending.
     pub index: Vec<IndexEntry>,
 }
@@ -48,34 +51,40 @@ pub struct SealBody {
 /// justice; it must be scanned.
 pub const SEAL_FLAG_SCAN: u8 = 1;
 
-const FIXED: usize = 40;
-const ENTRY: usize = 16;
+const FIXED: usize = 48;
+const PAIR: usize = 16;
 
 impl SealBody {
-    /// Entries that fit a seal of `capacity` bytes.
+    /// Entries, of the index or of incarnations, that fit a seal of `capacity` bytes.
     #[must_use]
     pub const fn entries_max(capacity: usize) -> usize {
-        capacity.saturating_sub(FRAME_HEADER_SIZE + FIXED + 4) / ENTRY
+        capacity.saturating_sub(FRAME_HEADER_SIZE + FIXED + 4) / PAIR
     }
 
-    /// Bytes of a seal frame with `entries` entries, before alignment.
+    /// Bytes of a seal frame with `entries` entries of both kinds, before alignment.
     #[must_use]
     pub const fn frame_size(entries: usize) -> usize {
-        FRAME_HEADER_SIZE + FIXED + 4 + entries * ENTRY
+        FRAME_HEADER_SIZE + FIXED + 4 + entries * PAIR
     }
 
     /// The body, without its CRC.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(FIXED + self.index.len() * ENTRY + 4);
+        let pairs = self.incarnations.len() + self.index.len();
+        let mut out = Vec::with_capacity(FIXED + pairs * PAIR + 4);
         for field in [
             self.end,
             self.first_prev_seq_no,
             self.last_seq_no,
             self.log_count,
             self.trimmed_seq_no,
+            self.incarnations.len() as u64,
         ] {
             out.extend_from_slice(&field.to_le_bytes());
+        }
+        for (offset, incarnation) in &self.incarnations {
+            out.extend_from_slice(&offset.to_le_bytes());
+            out.extend_from_slice(&incarnation.to_le_bytes());
         }
         for entry in &self.index {
             out.extend_from_slice(&entry.prev_seq_no.to_le_bytes());
@@ -88,25 +97,29 @@ impl SealBody {
     /// Reads a body.
     #[must_use]
     pub fn decode(body: &[u8]) -> Option<Self> {
-        let (fixed, entries) = body.split_at_checked(FIXED)?;
-        let (entries, []) = entries.as_chunks::<ENTRY>() else { return None };
-        let index = entries
-            .iter()
-            .map(|entry| {
-                Some(IndexEntry {
-                    prev_seq_no: u64_at(entry, 0)?,
-                    offset: u32_at(entry, 8)?,
-                    frame_end: u32_at(entry, 12)?,
-                })
-            })
-            .collect::<Option<Vec<_>>>()?;
+        let (fixed, pairs) = body.split_at_checked(FIXED)?;
+        let (pairs, []) = pairs.as_chunks::<PAIR>() else { return None };
+        let incarnation_count = usize::try_from(u64_at(fixed, 40)?).ok()?;
+        let (incarnations, entries) = pairs.split_at_checked(incarnation_count)?;
         Some(Self {
             end: u64_at(fixed, 0)?,
             first_prev_seq_no: u64_at(fixed, 8)?,
             last_seq_no: u64_at(fixed, 16)?,
             log_count: u64_at(fixed, 24)?,
             trimmed_seq_no: u64_at(fixed, 32)?,
-            index,
+            incarnations: incarnations
+                .iter()
+                .map(|pair| Some((u64_at(pair, 0)?, u64_at(pair, 8)?)))
+                .collect::<Option<_>>()?,
+            index: entries.iter().map(decode_entry).collect::<Option<_>>()?,
         })
     }
+}
+
+fn decode_entry(pair: &[u8; PAIR]) -> Option<IndexEntry> {
+    Some(IndexEntry {
+        prev_seq_no: u64_at(pair, 0)?,
+        offset: u32_at(pair, 8)?,
+        frame_end: u32_at(pair, 12)?,
+    })
 }

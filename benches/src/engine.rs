@@ -1,0 +1,113 @@
+//! What an engine implements to be measured. Waldo and its peers are measured through the same
+//! traits by the same load generators.
+
+use std::path::Path;
+
+/// How a store is to be opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// Each acknowledged append is on stable storage.
+    pub durable: bool,
+    /// Logs of one append.
+    pub batch_logs: usize,
+    /// Bytes of one log.
+    pub log_bytes: usize,
+    /// Threads that append at the same time.
+    pub producers: usize,
+    /// Bytes on disk that the engine may keep; where it can reuse its files, it should.
+    pub disk_bytes: u64,
+}
+
+/// An engine under test.
+pub trait Engine {
+    /// Name in reports.
+    fn name(&self) -> String;
+
+    /// Why the engine does not offer what `setup` asks for; `None` where it does.
+    fn refuses(&self, setup: &Setup) -> Option<&'static str> {
+        let _ = setup;
+        None
+    }
+
+    /// Whether [`Store::tail`] works.
+    fn follows(&self) -> bool {
+        true
+    }
+
+    /// Opens a new store in the empty directory `dir`.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says.
+    fn open(&self, dir: &Path, setup: &Setup) -> anyhow::Result<Box<dyn Store>>;
+}
+
+/// An open store.
+pub trait Store: Sync {
+    /// A handle for the `index`-th producer, used by one thread.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says.
+    fn producer(&self, index: usize) -> anyhow::Result<Box<dyn Producer + '_>>;
+
+    /// A reader of all that the first producer appends from now on; `None` where the engine has
+    /// no way to follow its log.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says.
+    fn tail(&self) -> anyhow::Result<Option<Box<dyn Tail + '_>>> {
+        Ok(None)
+    }
+
+    /// Writes that the engine has sent to its files, if it counts them.
+    fn writes(&self) -> Option<u64> {
+        None
+    }
+
+    /// Closes the store and reports errors that came late.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says.
+    fn close(self: Box<Self>) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
+
+/// Appends logs.
+///
+/// An engine whose appends block implements [`Producer::submit`] alone.
+pub trait Producer: Send {
+    /// Starts an append. A blocking engine returns when it is done.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says.
+    fn submit(&mut self, logs: &[&[u8]]) -> anyhow::Result<()>;
+
+    /// Waits until the oldest append that was submitted and not yet waited for is acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says.
+    fn wait(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// Appends that may be submitted before the oldest is waited for.
+    fn depth(&self) -> usize {
+        1
+    }
+}
+
+/// Follows a log.
+pub trait Tail: Send {
+    /// Hands the next logs, if any, to `visit`, and answers how many. 0: nothing new.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says.
+    fn poll(&mut self, visit: &mut dyn FnMut(&[u8])) -> anyhow::Result<usize>;
+}

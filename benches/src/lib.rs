@@ -1,0 +1,26 @@
+//! Measuring code of Waldo's benches, shared by `waldo-bench` and `waldo-peers`.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`measure`] | clocks: wall time, CPU, device bytes, context switches, latency histograms |
+//! | [`outcome`] | what one run of one configuration yields |
+//! | [`rounds`] | runs configurations interleaved, round by round |
+//! | [`report`] | header, table, JSON lines |
+//! | [`payload`], [`warm`], [`files`], [`buffer`] | data, memory and files to measure with |
+//! | [`engine`] | the traits that an engine implements to be measured |
+//! | [`workload`] | load generators over those traits |
+//! | [`scenario`] | the scenarios of `waldo-bench` |
+
+pub mod buffer;
+pub mod engine;
+pub mod files;
+pub mod measure;
+pub mod options;
+pub mod outcome;
+pub mod payload;
+pub mod report;
+pub mod rounds;
+pub mod scenario;
+pub mod size;
+pub mod warm;
+pub mod workload;

@@ -1,0 +1,1 @@
+//! Thousands of waiting streams while nothing is appended.

@@ -1,0 +1,1 @@
+//! Random reads of one log each, one to 64 at once, cold and warm.

@@ -1,0 +1,1 @@
+//! Opening after a clean close and after a kill, `Full` and `Fast`.

@@ -1,0 +1,240 @@
+//! Producers that append, each on a thread of its own: the load of `append` and `commit`.
+
+use std::collections::VecDeque;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::engine::{Producer, Setup, Store};
+use crate::measure::{Latency, Meter};
+use crate::outcome::Sample;
+use crate::payload::Payload;
+
+/// Bytes of distinct payload that the batches are cut from.
+const POOL_BYTES: usize = 16 << 20;
+
+/// When the producers stop.
+#[derive(Clone, Copy, Debug)]
+pub enum Until {
+    /// After so much payload, of all producers together.
+    Bytes(u64),
+    /// After so long.
+    Seconds(f64),
+}
+
+/// What the producers do.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// When they stop.
+    pub until: Until,
+    /// Payload that is appended before the measurement starts.
+    pub lead_in: u64,
+}
+
+/// What all producers share.
+struct Shared<'a> {
+    payload: &'a Payload,
+    batch_logs: usize,
+    /// Batches that are left to start.
+    left: AtomicU64,
+    /// Set when time is up, or by a producer that failed.
+    stop: AtomicBool,
+    start: Barrier,
+}
+
+/// Runs the load on an open store.
+///
+/// # Errors
+///
+/// The first error of a producer.
+pub fn run(store: &dyn Store, setup: &Setup, load: &Load, seed: u64) -> anyhow::Result<Sample> {
+    let payload = Payload::new(seed, setup.log_bytes, setup.batch_logs, POOL_BYTES);
+    let batch_bytes = (setup.batch_logs * setup.log_bytes).max(1) as u64;
+    if load.lead_in > 0 {
+        let batches = load.lead_in.div_ceil(batch_bytes);
+        produce(store, setup, &payload, batches, None)?;
+    }
+    let (batches, seconds) = match load.until {
+        Until::Bytes(bytes) => (bytes.div_ceil(batch_bytes), None),
+        Until::Seconds(seconds) => (u64::MAX, Some(seconds)),
+    };
+    produce(store, setup, &payload, batches, seconds)
+}
+
+fn produce(
+    store: &dyn Store,
+    setup: &Setup,
+    payload: &Payload,
+    batches: u64,
+    seconds: Option<f64>,
+) -> anyhow::Result<Sample> {
+    let shared = Shared {
+        payload,
+        batch_logs: setup.batch_logs,
+        left: AtomicU64::new(batches),
+        stop: AtomicBool::new(false),
+        start: Barrier::new(setup.producers + 1),
+    };
+    let producers: anyhow::Result<Vec<_>> =
+        (0..setup.producers).map(|index| store.producer(index)).collect();
+    let producers = producers?;
+    let writes_before = store.writes();
+
+    let (latency, meter) = thread::scope(|scope| {
+        let threads: Vec<_> = producers
+            .into_iter()
+            .enumerate()
+            .map(|(index, producer)| {
+                let shared = &shared;
+                scope.spawn(move || produce_on_thread(producer, index, shared))
+            })
+            .collect();
+        let meter = Meter::start();
+        shared.start.wait();
+        if let Some(seconds) = seconds {
+            let deadline = Instant::now() + Duration::from_secs_f64(seconds);
+            while !shared.stop.load(Ordering::Relaxed) && Instant::now() < deadline {
+                let left = deadline.saturating_duration_since(Instant::now());
+                thread::sleep(left.min(Duration::from_millis(100)));
+            }
+            shared.stop.store(true, Ordering::Relaxed);
+        }
+        let mut all = Latency::new()?;
+        let mut appends = 0;
+        for thread in threads {
+            let (latency, count) =
+                thread.join().map_err(|_| anyhow::anyhow!("a producer panicked"))??;
+            all.merge(&latency)?;
+            appends += count;
+        }
+        anyhow::Ok(((all, appends), meter?))
+    })?;
+    let usage = meter.stop()?;
+    let (latency, appends) = latency;
+    let logs = appends * setup.batch_logs as u64;
+    let mut sample = Sample {
+        payload_bytes: logs * setup.log_bytes as u64,
+        ops: appends,
+        usage,
+        latency: latency.percentiles(),
+        extra: Vec::new(),
+    };
+    if setup.batch_logs > 1 {
+        sample = sample.with_number("logs/s", logs as f64 / usage.seconds);
+    }
+    if let (Some(before), Some(after)) = (writes_before, store.writes()) {
+        sample = sample.with_number("logs/write", logs as f64 / (after - before).max(1) as f64);
+    }
+    Ok(sample)
+}
+
+fn produce_on_thread(
+    mut producer: Box<dyn Producer + '_>,
+    index: usize,
+    shared: &Shared<'_>,
+) -> anyhow::Result<(Latency, u64)> {
+    let mut latency = Latency::new()?;
+    shared.start.wait();
+    let count = produce_until_told(&mut *producer, index, shared, &mut latency);
+    if count.is_err() {
+        shared.stop.store(true, Ordering::Relaxed);
+    }
+    Ok((latency, count?))
+}
+
+fn produce_until_told(
+    producer: &mut dyn Producer,
+    index: usize,
+    shared: &Shared<'_>,
+    latency: &mut Latency,
+) -> anyhow::Result<u64> {
+    let depth = producer.depth().max(1);
+    let mut started = VecDeque::with_capacity(depth);
+    let mut logs = Vec::with_capacity(shared.batch_logs);
+    let mut next = index as u64 * 7919;
+    let mut done = 0;
+    while !shared.stop.load(Ordering::Relaxed) && take_one(&shared.left) {
+        shared.payload.batch(next, shared.batch_logs, &mut logs);
+        next += shared.batch_logs as u64;
+        if started.len() == depth {
+            wait(producer, &mut started, latency)?;
+            done += 1;
+        }
+        started.push_back(Instant::now());
+        producer.submit(&logs)?;
+        if depth == 1 {
+            wait(producer, &mut started, latency)?;
+            done += 1;
+        }
+    }
+    while !started.is_empty() {
+        wait(producer, &mut started, latency)?;
+        done += 1;
+    }
+    Ok(done)
+}
+
+fn wait(
+    producer: &mut dyn Producer,
+    started: &mut VecDeque<Instant>,
+    latency: &mut Latency,
+) -> anyhow::Result<()> {
+    producer.wait()?;
+    if let Some(started) = started.pop_front() {
+        latency.record(started.elapsed());
+    }
+    Ok(())
+}
+
+fn take_one(left: &AtomicU64) -> bool {
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| match left {
+        u64::MAX => Some(u64::MAX),
+        left => left.checked_sub(1),
+    })
+    .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts what it is given; two appends may be in flight.
+    #[derive(Default)]
+    struct Counting {
+        logs: AtomicU64,
+    }
+
+    struct Handle<'a>(&'a Counting);
+
+    impl Store for Counting {
+        fn producer(&self, _: usize) -> anyhow::Result<Box<dyn Producer + '_>> {
+            Ok(Box::new(Handle(self)))
+        }
+    }
+
+    impl Producer for Handle<'_> {
+        fn submit(&mut self, logs: &[&[u8]]) -> anyhow::Result<()> {
+            anyhow::ensure!(logs.iter().all(|log| log.len() == 100));
+            self.0.logs.fetch_add(logs.len() as u64, Ordering::Relaxed);
+            Ok(())
+        }
+
+        fn depth(&self) -> usize {
+            2
+        }
+    }
+
+    #[test]
+    fn exactly_the_bytes_asked_for_are_appended() {
+        let store = Counting::default();
+        let setup =
+            Setup { durable: false, batch_logs: 10, log_bytes: 100, producers: 3, disk_bytes: 0 };
+        let load = Load { until: Until::Bytes(50_000), lead_in: 2_000 };
+        let sample = run(&store, &setup, &load, 1).unwrap();
+        assert_eq!(sample.payload_bytes, 50_000);
+        assert_eq!(sample.ops, 50);
+        assert_eq!(store.logs.load(Ordering::Relaxed), 520);
+        assert!(sample.latency.is_some());
+    }
+}

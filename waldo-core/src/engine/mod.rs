@@ -1,0 +1,403 @@
+//! The engine: a state machine that turns operations into I/O requests, and I/O completions into
+//! acknowledgements.
+//!
+//! It has no thread, no clock, no file and no source of randomness: everything comes in through
+//! [`Engine::submit`], [`Engine::complete`] and [`Engine::tick`], and goes out through
+//! [`Engine::take_requests`], [`Engine::take_finished`] and what it [publishes](Published). The
+//! worker drives it with a real disk, the simulation with one that fails in every way.
+//!
+//! - [`framing`](self): operations become frames, and frames writes;
+//! - `pipeline`: writes under way, and the stable pointer: acknowledgement is decided here;
+//! - `ring`, `rotation`: which page is written next, and what has to be true before one is reused;
+//! - `durability`: syncs, for stores whose writes are not durable by themselves;
+//! - `sealing`: summaries of full pages;
+//! - `prepare`: writing the blocks of pages ahead of need.
+
+pub mod config;
+mod durability;
+mod framing;
+pub mod operation;
+mod pipeline;
+mod prepare;
+mod ring;
+mod rotation;
+mod sealing;
+mod stable;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+pub use config::Config;
+pub use operation::{Appended, Census, Completion, Finished, Operation};
+
+use crate::driver;
+use crate::driver::{Io, Request};
+use crate::error::{AppendError, Error, Poison};
+use crate::format::frame::position;
+use crate::published::Published;
+use crate::recovery::Recovered;
+
+use self::durability::Durability;
+use self::framing::Gather;
+use self::operation::ManageCompletion;
+use self::pipeline::Pipeline;
+use self::prepare::Preparer;
+use self::ring::{Active, Ring};
+
+/// The state machine. See the [module](self).
+pub struct Engine {
+    config: Config,
+    published: Arc<Published>,
+    /// Operations that are not framed yet, in order.
+    pending: VecDeque<Operation>,
+    /// Bytes of the small appends among them.
+    pending_small: usize,
+    /// The newest log that was given a frame; 0 where there is none.
+    tip: u64,
+    /// The trim point that was given a frame.
+    trimmed: u64,
+    /// Trim points that were given a frame, with the position of its end, oldest first.
+    trims: VecDeque<(u64, u64)>,
+    /// The trim point that is durable.
+    trimmed_durable: u64,
+    /// Position at which the last truncation ends; nothing is overwritten before it is durable.
+    barrier: u64,
+    /// Truncations that were given a frame.
+    epoch: u64,
+    incarnation: u64,
+    page_number: u64,
+    active: Option<Active>,
+    ring: Ring,
+    gather: Option<Gather>,
+    next_segment: u64,
+    pipeline: Pipeline,
+    durability: Durability,
+    /// Pages that were left and are to be sealed, with their number and end.
+    to_seal: VecDeque<(u32, u64, u64)>,
+    /// The page whose seal is being written.
+    sealing: Option<u32>,
+    preparer: Preparer,
+    closing: Option<ManageCompletion>,
+    /// The close was seen, or will be: nothing waits for room any more.
+    close_requested: bool,
+    closed: bool,
+    poison: Option<Poison>,
+    requests: Vec<Request>,
+    finished: Vec<Finished>,
+}
+
+/// Who asked for a request, as its id says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Write(u64),
+    Sync,
+    Seal,
+    Prepare,
+}
+
+/// Bits of a request's id that the engine uses. Ids with a higher bit are the worker's.
+pub const ENGINE_ID_BITS: u32 = 62;
+
+impl Purpose {
+    fn id(self) -> u64 {
+        match self {
+            Self::Write(unit) => unit << 2,
+            Self::Sync => 1,
+            Self::Seal => 2,
+            Self::Prepare => 3,
+        }
+    }
+
+    fn from_id(id: u64) -> Self {
+        match id & 3 {
+            1 => Self::Sync,
+            2 => Self::Seal,
+            3 => Self::Prepare,
+            _ => Self::Write(id >> 2),
+        }
+    }
+}
+
+/// Why the operation at the front must wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blocked {
+    /// For I/O that is under way, or that starts now.
+    Io,
+    /// For the user to trim.
+    Full { oldest: u64 },
+    /// For room on disk.
+    NoSpace { errno: i32 },
+}
+
+impl Engine {
+    /// Makes an engine that goes on where `recovered` says the log ends.
+    ///
+    /// Everything that was recovered must be durable by now.
+    #[must_use]
+    pub fn new(config: Config, published: Arc<Published>, recovered: Recovered) -> Self {
+        let tip = published.progress.tip();
+        let trimmed = published.progress.trimmed();
+        let tag = config.store_id.tag(0, 0);
+        let active = recovered.active.map(|active| Active {
+            page: active.page,
+            number: active.page_number,
+            tag: config.store_id.tag(active.page_number, recovered.incarnation),
+            offset: active.offset,
+            log_count: active.log_count,
+            opened: true,
+            predecessor: ring::Predecessor::default(),
+        });
+        published.progress.set_tag(active.as_ref().map_or(tag, |active| active.tag));
+        let durable_position = active
+            .as_ref()
+            .map_or(0, |active| position(active.number, config.page_size, active.offset));
+        let full = recovered.full.iter().map(|&(page, number)| ring::Full { page, number });
+        Self {
+            pending: VecDeque::new(),
+            pending_small: 0,
+            tip,
+            trimmed,
+            trims: VecDeque::new(),
+            trimmed_durable: trimmed,
+            barrier: 0,
+            epoch: published.progress.epoch(),
+            incarnation: recovered.incarnation,
+            page_number: recovered.page_number_max,
+            active,
+            ring: Ring { full: full.collect(), free: recovered.free.into() },
+            gather: None,
+            next_segment: published.tail.next_number(),
+            pipeline: Pipeline::default(),
+            durability: Durability::new(durable_position, config.flush_interval_ns),
+            to_seal: VecDeque::new(),
+            sealing: None,
+            preparer: Preparer::new(recovered.unprepared),
+            closing: None,
+            close_requested: false,
+            closed: false,
+            poison: None,
+            requests: Vec::new(),
+            finished: Vec::new(),
+            config,
+            published,
+        }
+    }
+
+    /// Takes an operation. What it leads to comes out after the next [`pump`](Self::pump).
+    pub fn submit(&mut self, operation: Operation) {
+        if let Some(poison) = &self.poison {
+            let failed =
+                operation.fail(AppendError::Poisoned(poison.clone()), poison.clone().into());
+            self.finished.push(failed);
+            return;
+        }
+        if self.closed || self.closing.is_some() {
+            self.finished.push(operation.fail(AppendError::Closed, Error::Closed));
+            return;
+        }
+        match operation {
+            // A trim may be what the appends before it wait for.
+            trim @ Operation::Trim { .. } => self.pending.push_front(trim),
+            Operation::Close { done } => {
+                self.close_requested = true;
+                self.closing = Some(done);
+            }
+            other => {
+                self.pending_small += framing::small_len(&other);
+                self.pending.push_back(other);
+            }
+        }
+    }
+
+    /// Says that the store is about to be closed: appends that wait for room fail, since nobody
+    /// may trim any more.
+    pub fn expect_close(&mut self) {
+        self.close_requested = true;
+    }
+
+    /// Takes the end of an I/O request.
+    pub fn complete(&mut self, completion: &driver::Completion) {
+        match Purpose::from_id(completion.id) {
+            Purpose::Write(unit) => match completion.result {
+                Ok(written) if self.pipeline.complete(unit, written) => {}
+                Ok(_) => self.fail("a write was cut short", None),
+                Err(errno) => self.fail("a write failed", Some(errno)),
+            },
+            Purpose::Sync => match completion.result {
+                Ok(_) => self.sync_completed(),
+                Err(errno) => self.fail("a sync failed", Some(errno)),
+            },
+            Purpose::Seal => match completion.result {
+                Ok(_) => self.sealing = None,
+                Err(errno) => self.fail("a write failed", Some(errno)),
+            },
+            Purpose::Prepare => self.preparer.complete(completion.result),
+        }
+    }
+
+    /// Does everything that can be done now.
+    pub fn pump(&mut self, now_ns: u64) {
+        if self.poison.is_some() {
+            return;
+        }
+        self.advance();
+        while let Some(step) = self.next_step() {
+            match step {
+                Ok(()) => self.release_ahead(),
+                Err(Blocked::Io) => break,
+                Err(Blocked::Full { oldest }) => {
+                    if !self.refuse_full(oldest) {
+                        break;
+                    }
+                }
+                Err(Blocked::NoSpace { errno }) => self.fail_front(AppendError::NoSpace { errno }),
+            }
+        }
+        self.start_syncs(now_ns);
+        self.start_seals();
+        self.finish_close();
+        if self.poison.is_none()
+            && !self.closed
+            && let Some(io) = self.preparer.next_request(self.config.page_size)
+        {
+            self.request(Purpose::Prepare, io);
+        }
+    }
+
+    /// Nanoseconds, on the caller's clock, at which [`pump`](Self::pump) must be called again
+    /// even if nothing happens.
+    #[must_use]
+    pub fn deadline_ns(&self) -> Option<u64> {
+        self.durability.deadline_ns()
+    }
+
+    /// Moves the I/O requests that are to be started to `requests`.
+    pub fn take_requests(&mut self, requests: &mut Vec<Request>) {
+        requests.append(&mut self.requests);
+    }
+
+    /// Moves the operations that ended to `finished`. What they promise is published already.
+    pub fn take_finished(&mut self, finished: &mut Vec<Finished>) {
+        finished.append(&mut self.finished);
+    }
+
+    /// Operations that wait inside the engine.
+    #[must_use]
+    pub fn pending_count(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Bytes of small appends that wait inside the engine.
+    #[must_use]
+    pub fn pending_size(&self) -> usize {
+        self.pending_small
+    }
+
+    /// Writes under way.
+    #[must_use]
+    pub fn writes_under_way(&self) -> usize {
+        self.pipeline.len()
+    }
+
+    /// Syncs under way.
+    #[must_use]
+    pub fn syncs_under_way(&self) -> usize {
+        self.durability.under_way()
+    }
+
+    /// Whether pages are still being prepared.
+    #[must_use]
+    pub fn is_preparing(&self) -> bool {
+        !self.preparer.is_idle()
+    }
+
+    /// Whether a close has ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Breaks the store: everything under way and everything later fails.
+    pub fn fail(&mut self, reason: &'static str, errno: Option<i32>) {
+        if self.poison.is_some() {
+            return;
+        }
+        let poison = Poison { reason, errno };
+        log::error!("{poison}");
+        self.published.progress.set_poison(poison.clone());
+        self.poison = Some(poison.clone());
+        let append = AppendError::Poisoned(poison.clone());
+        let manage = || Error::Poisoned(poison.clone());
+        for unit in self.pipeline.drain() {
+            for ack in unit.acks {
+                self.finished.push(match ack {
+                    pipeline::Ack::Append { done, .. } => {
+                        Finished::Append(done, Err(append.clone()))
+                    }
+                    pipeline::Ack::Manage { done } => Finished::Manage(done, Err(manage())),
+                });
+            }
+        }
+        self.durability.fail(&append, &manage, &mut self.finished);
+        for operation in self.pending.drain(..) {
+            self.finished.push(operation.fail(append.clone(), manage()));
+        }
+        if let Some(done) = self.closing.take() {
+            self.finished.push(Finished::Manage(done, Err(manage())));
+            self.closed = true;
+        }
+        self.pending_small = 0;
+        self.gather = None;
+    }
+
+    /// Ends a broken store that is asked to close.
+    pub fn abandon(&mut self) {
+        self.closed = true;
+    }
+
+    /// The next thing to do for the operation at the front; `None` where there is nothing.
+    fn next_step(&mut self) -> Option<Result<(), Blocked>> {
+        if self.poison.is_some() || self.pipeline.len() >= self.config.writes_max {
+            return None;
+        }
+        self.reject_invalid();
+        match self.pending.front()? {
+            Operation::Append { .. } => self.append_step(),
+            Operation::Trim { .. } => Some(self.write_trim()),
+            Operation::Truncate { .. } => Some(self.write_truncate()),
+            Operation::Clear { .. } => Some(self.write_clear()),
+            Operation::Sync { .. } => {
+                self.await_sync();
+                Some(Ok(()))
+            }
+            // `submit` keeps a close elsewhere.
+            Operation::Close { .. } => None,
+        }
+    }
+
+    /// Where the ring is full: fails the append at the front if it is not to wait.
+    fn refuse_full(&mut self, oldest: u64) -> bool {
+        let wait = self.config.retention != crate::options::Retention::Refuse;
+        if wait && !self.close_requested {
+            return false;
+        }
+        self.fail_front(AppendError::Full { oldest });
+        true
+    }
+
+    fn fail_front(&mut self, error: AppendError) {
+        if let Some(operation) = self.pending.pop_front() {
+            self.pending_small -= framing::small_len(&operation);
+            self.finished.push(operation.fail(error.clone(), Error::Append(error)));
+        }
+    }
+
+    fn request(&mut self, purpose: Purpose, io: Io) {
+        self.requests.push(Request { id: purpose.id(), io });
+    }
+
+    /// Position of an offset of the active page.
+    fn position(&self, page_number: u64, offset: u64) -> u64 {
+        position(page_number, self.config.page_size, offset)
+    }
+}

@@ -1,0 +1,211 @@
+//! Leaving a full page, and what has to be true before the next one is overwritten.
+//!
+//! The logs of the page that comes next are given up *before* it is touched: a trim point that
+//! covers them is made durable in the page that is being left. So recovery can tell a page that
+//! was being reused when the power went from one that was damaged. That happens ahead of time,
+//! when the active page has an eighth of its room left, so that no append waits for it.
+
+use crate::catalog::PageUse;
+use crate::engine::pipeline::Change;
+use crate::engine::ring::{Active, Full, Predecessor};
+use crate::engine::{Blocked, Engine};
+use crate::format::PAGE_HEADER_SIZE;
+use crate::index::SparseIndex;
+use crate::options::Retention;
+
+/// Which part of a page a frame may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// All but what is kept for giving up the next page.
+    Normal,
+    /// That, too.
+    Release,
+}
+
+/// The part of a page that is left when the page that comes next is given up.
+const AHEAD_DIVISOR: u64 = 8;
+
+impl Engine {
+    /// Makes sure that the active page has room for a frame of `len` bytes and `count` logs.
+    ///
+    /// Returns the bytes that the open frame before it takes, 0 where the page is open already.
+    pub(super) fn make_room(
+        &mut self,
+        len: usize,
+        count: u64,
+        room: Room,
+    ) -> Result<usize, Blocked> {
+        let open_frame_len = self.config.open_frame_len();
+        if let Some(active) = &self.active {
+            let open_len = if active.opened { 0 } else { open_frame_len };
+            let limit = match room {
+                Room::Normal => self.config.data_end(),
+                Room::Release => self.config.seal_offset(),
+            };
+            let fits = active.offset + (open_len + len) as u64 <= limit;
+            if fits && active.log_count + count <= self.config.page_capacity {
+                return Ok(open_len);
+            }
+        }
+        self.rotate()?;
+        Ok(open_frame_len)
+    }
+
+    /// Gives up the page that comes next while the active page still has room.
+    pub(super) fn release_ahead(&mut self) {
+        let Some(active) = &self.active else { return };
+        let left = self.config.data_end().saturating_sub(active.offset);
+        let early = left > self.config.page_size / AHEAD_DIVISOR;
+        let busy = self.pipeline.len() >= self.config.writes_max;
+        if early || busy || self.config.retention != Retention::Overwrite {
+            return;
+        }
+        // Where it cannot be done now, the rotation will do it, and wait for it.
+        if let Some(full) = self.reused_next() {
+            let _ = self.release(full);
+        }
+    }
+
+    /// Whether a trim up to `seq_no` gives up the page that comes next, which nothing did yet.
+    pub(super) fn releases_next(&self, seq_no: u64) -> bool {
+        let Some(full) = self.reused_next() else { return false };
+        let framed = self.trimmed_framed();
+        self.last_seq_no(full).is_some_and(|last| framed < last && last <= seq_no)
+    }
+
+    /// The trim point that the frames built so far carry.
+    pub(super) fn trimmed_framed(&self) -> u64 {
+        self.trims.back().map_or(self.trimmed_durable, |(trimmed, _)| *trimmed)
+    }
+
+    /// Makes a trim point true for readers.
+    pub(super) fn apply_trim(&mut self, up_to_seq_no: u64, within: u64) {
+        let progress = &self.published.progress;
+        progress.set_trimmed(progress.trimmed().max(up_to_seq_no));
+        self.published.catalog.trim(up_to_seq_no, within);
+    }
+
+    /// A new use of a page, as the catalog will know it.
+    pub(super) fn page_use(&self, active: &Active, first_prev_seq_no: u64) -> PageUse {
+        PageUse {
+            page: active.page,
+            number: active.number,
+            end: PAGE_HEADER_SIZE as u64,
+            first_prev_seq_no,
+            last_seq_no: first_prev_seq_no,
+            log_count: 0,
+            trimmed_count: 0,
+            index: SparseIndex::new(self.config.index_capacity, self.config.spacing),
+            incarnations: Vec::new(),
+            cuts: Vec::new(),
+        }
+    }
+
+    /// Leaves the active page and puts the next one into use.
+    fn rotate(&mut self) -> Result<(), Blocked> {
+        let page = self.ring.next_page().ok_or(Blocked::Io)?;
+        if let Some(errno) = self.preparer.failure(page) {
+            return Err(Blocked::NoSpace { errno });
+        }
+        if self.pipeline.touches(page) || self.sealing == Some(page) {
+            return Err(Blocked::Io);
+        }
+        if let Some(full) = self.reused_next() {
+            self.release(full)?;
+            self.forget(full);
+        }
+        self.ring.take_next();
+        self.to_seal.retain(|(sealed, ..)| *sealed != page);
+        let predecessor = self.leave_active();
+        self.page_number += 1;
+        let tag = self.config.store_id.tag(self.page_number, self.incarnation);
+        self.published.progress.set_tag(tag);
+        self.active = Some(Active {
+            page,
+            number: self.page_number,
+            tag,
+            offset: PAGE_HEADER_SIZE as u64,
+            log_count: 0,
+            opened: false,
+            predecessor,
+        });
+        Ok(())
+    }
+
+    /// The page with logs that comes next; `None` where an empty one does.
+    fn reused_next(&self) -> Option<Full> {
+        if self.ring.free.is_empty() { self.ring.full.front().copied() } else { None }
+    }
+
+    /// Makes sure that nobody counts on the logs of a page any more.
+    ///
+    /// `Ok` where that is durable; else it is under way, or up to the user.
+    fn release(&mut self, full: Full) -> Result<(), Blocked> {
+        // While a truncation is under way, it is not certain which log is the page's last.
+        let settled = self.epoch == self.published.progress.epoch();
+        let Some(last_seq_no) = self.last_seq_no(full).filter(|_| settled) else {
+            return Err(Blocked::Io);
+        };
+        if self.config.retention != Retention::Overwrite && self.trimmed < last_seq_no {
+            let oldest = self.published.progress.trimmed() + 1;
+            return Err(Blocked::Full { oldest });
+        }
+        let durable = self.durability.position();
+        let promised = durable > self.position(full.number, 0);
+        let given_up = self.trimmed_durable >= last_seq_no && self.barrier <= durable;
+        if given_up || !promised {
+            return Ok(());
+        }
+        if self.trimmed_framed() < last_seq_no {
+            self.write_release(last_seq_no)?;
+        }
+        self.durability.request();
+        Err(Blocked::Io)
+    }
+
+    /// Takes a page that is about to be overwritten from the readers.
+    fn forget(&mut self, full: Full) {
+        if let Some(last_seq_no) = self.last_seq_no(full) {
+            self.trimmed = self.trimmed.max(last_seq_no);
+            let progress = &self.published.progress;
+            progress.set_trimmed(progress.trimmed().max(last_seq_no));
+        }
+        self.published.catalog.pop_oldest();
+    }
+
+    fn leave_active(&mut self) -> Predecessor {
+        let Some(active) = self.active.take() else { return Predecessor::default() };
+        if let Some(gather) = &mut self.gather {
+            gather.end_segment();
+        }
+        if active.opened {
+            self.ring.full.push_back(Full { page: active.page, number: active.number });
+            self.to_seal.push_back((active.page, active.number, active.offset));
+        }
+        Predecessor {
+            page_number: active.number,
+            end: active.offset,
+            incarnation: self.incarnation,
+        }
+    }
+
+    fn last_seq_no(&self, full: Full) -> Option<u64> {
+        self.published.catalog.with(full.number, |page| page.last_seq_no)
+    }
+
+    /// Notes what became durable.
+    pub(super) fn trims_durable(&mut self) {
+        let durable = self.durability.position();
+        while let Some((trimmed, _)) = self.trims.pop_front_if(|(_, end)| *end <= durable) {
+            self.trimmed_durable = self.trimmed_durable.max(trimmed);
+        }
+    }
+
+    /// Forgets the trim points of a log that was cleared.
+    pub(super) fn reset_trims(&mut self, change: &Change) {
+        if matches!(change, Change::Clear) {
+            self.trims.clear();
+            self.trimmed_durable = 0;
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! All pages: how they follow each other, and where the log ends.
+
+use std::io;
+
+use super::scan::{Evidence, OpenedPage, PageScan, count_logs};
+use super::{Dropped, Layout, PageSource, Recovered, RecoveredActive, RecoveryReport};
+use crate::catalog::PageUse;
+use crate::error::Corruption;
+use crate::format::PAGE_HEADER_SIZE;
+use crate::format::frame::position;
+use crate::format::meta::Control;
+
+/// Damage to logs that had been durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Where it is.
+    pub corruption: Corruption,
+    /// Page files, with their page number, that hold something which a cut would drop.
+    pub pages: Vec<(u32, u64)>,
+}
+
+/// What [`assemble`] found.
+#[derive(Clone, Debug)]
+pub struct Assembled {
+    /// The log as far as it is good.
+    pub recovered: Recovered,
+    /// What is to be told.
+    pub report: RecoveryReport,
+    /// Damage behind which, or before which, logs are lost. With it, `recovered` is what is
+    /// left when the log is cut there.
+    pub damage: Option<Damage>,
+}
+
+/// Links the pages and finds the end of the log.
+///
+/// `nonce` is random: it keeps an incarnation from being used twice where all traces of its
+/// first use are lost.
+///
+/// # Errors
+///
+/// The page that could not be read, with the system's error.
+pub fn assemble(
+    source: &dyn PageSource,
+    layout: &Layout,
+    scans: &[PageScan],
+    nonce: u32,
+) -> Result<Assembled, (u32, io::Error)> {
+    let chain = Chain::find(scans);
+    let mut log = Replay::default();
+    for opened in &chain.pages {
+        log.take(source, layout, opened).map_err(|error| (opened.content.page, error))?;
+    }
+    let damage = chain.damage(layout, &mut log);
+    log.count_trimmed(source, layout)?;
+    let incarnation = chain.next_incarnation(scans, damage.is_some(), nonce);
+    let report = chain.report(&log, scans, damage.is_some());
+    let recovered = chain.recovered(layout, log, incarnation, scans);
+    Ok(Assembled { recovered, report, damage })
+}
+
+/// The pages that follow each other from the oldest on, and the others.
+struct Chain<'a> {
+    pages: Vec<&'a OpenedPage>,
+    /// Pages with an open frame that are not part of the chain.
+    stale: Vec<&'a OpenedPage>,
+    /// Frames outside the frames of all pages.
+    others: Vec<(u32, Evidence)>,
+    /// Two pages that claim the same number.
+    duplicate: Option<u32>,
+}
+
+impl<'a> Chain<'a> {
+    fn find(scans: &'a [PageScan]) -> Self {
+        let mut opened: Vec<&OpenedPage> =
+            scans.iter().filter_map(|scan| scan.opened.as_ref()).collect();
+        opened.sort_by_key(|page| page.content.number);
+        let duplicate = opened
+            .windows(2)
+            .find(|pair| pair[0].content.number == pair[1].content.number)
+            .map(|pair| pair[1].content.page);
+        let others = scans
+            .iter()
+            .flat_map(|scan| scan.others.iter().map(move |other| (scan.page, *other)))
+            .collect();
+        let mut pages: Vec<&OpenedPage> = Vec::new();
+        let mut stale = Vec::new();
+        for page in opened {
+            match pages.last() {
+                Some(last) if !follows(last, page) => stale.push(page),
+                _ => pages.push(page),
+            }
+        }
+        Self { pages, stale, others, duplicate }
+    }
+
+    /// Where the chain ends: position and incarnation.
+    fn end(&self, layout: &Layout) -> (u64, u64) {
+        self.pages.last().map_or((0, 0), |last| {
+            (position(last.content.number, layout.page_size, last.content.end), last.incarnation)
+        })
+    }
+
+    /// Decides whether logs that had been durable are missing, behind the end or before the
+    /// start. Corrects the trim point of the replayed log where they are.
+    fn damage(&self, layout: &Layout, log: &mut Replay) -> Option<Damage> {
+        let behind = self.damage_behind(layout);
+        let before = self.damage_before(layout, log);
+        let corruption = match (behind, before) {
+            (Some(corruption), _) | (None, Some(corruption)) => corruption,
+            (None, None) => return None,
+        };
+        let mut pages: Vec<(u32, u64)> =
+            self.stale.iter().map(|page| (page.content.page, page.content.number)).collect();
+        for (page, other) in &self.others {
+            if !pages.iter().any(|(known, _)| known == page) {
+                pages.push((*page, other.page_number));
+            }
+        }
+        Some(Damage { corruption, pages })
+    }
+
+    fn damage_behind(&self, layout: &Layout) -> Option<Corruption> {
+        let (end, incarnation) = self.end(layout);
+        let place = self.pages.last();
+        let at = |detail| Corruption {
+            page: place.map_or(0, |last| last.content.page),
+            offset: place.map_or(PAGE_HEADER_SIZE as u64, |last| last.content.end),
+            after_seq_no: place.map_or(0, |last| last.tip),
+            detail,
+        };
+        if let Some(page) = self.duplicate {
+            let detail = "two page files carry the same page number";
+            return Some(Corruption { page, offset: PAGE_HEADER_SIZE as u64, ..at(detail) });
+        }
+        let promised = |durable: u64, by: u64| durable > end && by >= incarnation;
+        let stale =
+            self.stale.iter().any(|page| promised(page.durable_through, page.incarnation));
+        let others = self
+            .others
+            .iter()
+            .any(|(_, other)| promised(other.durable_through, other.incarnation));
+        (stale || others).then(|| at("a frame that had been durable is missing or bad"))
+    }
+
+    /// The logs before the first page must have been given up.
+    fn damage_before(&self, layout: &Layout, log: &mut Replay) -> Option<Corruption> {
+        let first = self.pages.first()?;
+        let live = log.pages.first().map_or(0, |page| page.first_prev_seq_no);
+        let complete = first.open.predecessor_page_number == 0
+            || log.cleared
+            || log.trimmed >= live;
+        if complete {
+            return None;
+        }
+        let trimmed = std::mem::replace(&mut log.trimmed, live);
+        let missing = first.open.predecessor_page_number;
+        let durable = self.pages.iter().map(|page| page.durable_through).max().unwrap_or(0);
+        // Where nothing of the page was promised, it was overwritten without ceremony.
+        let promised = durable > position(missing, layout.page_size, 0);
+        promised.then(|| Corruption {
+            page: first.content.page,
+            offset: PAGE_HEADER_SIZE as u64,
+            after_seq_no: trimmed,
+            detail: "the page before this one is missing or its start is bad",
+        })
+    }
+
+    /// Frames that newer ones could be confused with: everything behind the end of the chain.
+    fn leftovers(&self) -> impl Iterator<Item = &Evidence> {
+        let last = self.pages.last().map_or(0, |page| page.content.number);
+        self.others
+            .iter()
+            .map(|(_, other)| other)
+            .filter(move |other| other.page_number >= last)
+    }
+
+    fn next_incarnation(&self, scans: &[PageScan], damaged: bool, nonce: u32) -> u64 {
+        let last = self.pages.last().map_or(0, |page| page.incarnation);
+        let torn = self.pages.last().is_some_and(|page| page.torn_header || page.sealed);
+        let clean = !damaged && !torn && self.stale.is_empty() && self.leftovers().count() == 0;
+        if clean && last > 0 {
+            return last;
+        }
+        let opened = scans.iter().filter_map(|scan| scan.opened.as_ref());
+        let others = self.others.iter().map(|(_, other)| other.incarnation);
+        let seen = opened.map(|page| page.incarnation).chain(others);
+        seen.max().unwrap_or(0).saturating_add(1).saturating_add(u64::from(nonce))
+    }
+
+    fn report(&self, log: &Replay, scans: &[PageScan], damaged: bool) -> RecoveryReport {
+        let frames: u64 = self.leftovers().map(|other| other.count).sum();
+        let stale = self.stale.len() as u64;
+        let torn = self.pages.last().is_some_and(|page| page.torn_header) || frames + stale > 0;
+        let place = self.pages.last();
+        RecoveryReport {
+            page_count: self.pages.len() as u64,
+            sealed_page_count: self.pages.iter().filter(|page| page.sealed).count() as u64,
+            bytes_read: scans.iter().map(|scan| scan.bytes_read).sum(),
+            log_count: log.pages.iter().map(|page| page.log_count - page.trimmed_count).sum(),
+            after_seq_no: log.trimmed,
+            prev_seq_no: log.tip,
+            dropped: (torn && !damaged).then(|| Dropped {
+                page: place.map_or(0, |last| last.content.page),
+                offset: place.map_or(PAGE_HEADER_SIZE as u64, |last| last.content.end),
+                frame_count: frames + stale,
+            }),
+            ..RecoveryReport::default()
+        }
+    }
+
+    fn recovered(
+        &self,
+        layout: &Layout,
+        log: Replay,
+        incarnation: u64,
+        scans: &[PageScan],
+    ) -> Recovered {
+        let used: Vec<u32> = self.pages.iter().map(|page| page.content.page).collect();
+        let mut free: Vec<u32> = self.stale.iter().map(|page| page.content.page).collect();
+        // Pages with leftovers are overwritten first.
+        free.extend((0..layout.ring_size).filter(|page| {
+            !used.contains(page) && !self.stale.iter().any(|stale| stale.content.page == *page)
+        }));
+        let mut full: Vec<(u32, u64)> =
+            log.pages.iter().map(|page| (page.page, page.number)).collect();
+        full.pop();
+        let active = log.pages.last().map(|page| RecoveredActive {
+            page: page.page,
+            page_number: page.number,
+            offset: page.end,
+            log_count: page.log_count,
+        });
+        let opened = scans.iter().filter_map(|scan| scan.opened.as_ref());
+        let numbers = opened
+            .map(|page| page.content.number)
+            .chain(self.others.iter().map(|(_, other)| other.page_number));
+        Recovered {
+            page_number_max: numbers.max().unwrap_or(0),
+            active,
+            full,
+            free,
+            unprepared: Vec::new(),
+            tip: log.tip,
+            trimmed: log.trimmed,
+            incarnation,
+            pages: log.pages,
+        }
+    }
+}
+
+fn follows(last: &OpenedPage, next: &OpenedPage) -> bool {
+    next.open.predecessor_page_number == last.content.number
+        && next.open.predecessor_end == last.content.end
+        && next.first_tip == last.tip
+        && next.first_incarnation >= last.incarnation
+}
+
+/// The log as the frames of the chain tell it.
+#[derive(Default)]
+struct Replay {
+    pages: Vec<PageUse>,
+    tip: u64,
+    trimmed: u64,
+    cleared: bool,
+}
+
+impl Replay {
+    fn take(
+        &mut self,
+        source: &dyn PageSource,
+        layout: &Layout,
+        opened: &OpenedPage,
+    ) -> io::Result<()> {
+        self.trimmed = self.trimmed.max(opened.open.trimmed_seq_no);
+        let mut events: Vec<(u64, Event)> = Vec::new();
+        events.extend(opened.controls.iter().map(|(at, control)| (*at, Event::Control(*control))));
+        events.extend(opened.starts.iter().map(|(at, prev)| (*at, Event::Start(*prev))));
+        events.sort_by_key(|(at, _)| *at);
+        for (_, event) in events {
+            match event {
+                Event::Start(prev_seq_no) => self.trimmed = self.trimmed.max(prev_seq_no),
+                Event::Control(Control::Trim { up_to_seq_no }) => {
+                    self.trimmed = self.trimmed.max(up_to_seq_no);
+                }
+                Event::Control(Control::Truncate { after_seq_no }) => {
+                    self.truncate(source, layout, after_seq_no)?;
+                }
+                Event::Control(Control::Clear) => {
+                    self.truncate(source, layout, 0)?;
+                    self.trimmed = 0;
+                    self.cleared = true;
+                }
+            }
+        }
+        self.tip = opened.tip;
+        self.pages.push(opened.content.clone());
+        Ok(())
+    }
+
+    /// Makes the logs of earlier pages after `seq_no` void; the page with the truncation did so
+    /// for its own.
+    fn truncate(
+        &mut self,
+        source: &dyn PageSource,
+        layout: &Layout,
+        seq_no: u64,
+    ) -> io::Result<()> {
+        for page in &mut self.pages {
+            if page.last_seq_no <= seq_no {
+                continue;
+            }
+            let within = count_through(source, layout, page, seq_no)?;
+            page.truncate(seq_no, page.end, within);
+        }
+        Ok(())
+    }
+
+    fn count_trimmed(
+        &mut self,
+        source: &dyn PageSource,
+        layout: &Layout,
+    ) -> Result<(), (u32, io::Error)> {
+        let trimmed = self.trimmed;
+        for page in &mut self.pages {
+            page.trimmed_count = if page.last_seq_no <= trimmed {
+                page.log_count
+            } else if page.first_prev_seq_no < trimmed {
+                count_through(source, layout, page, trimmed).map_err(|error| (page.page, error))?
+            } else {
+                0
+            };
+        }
+        Ok(())
+    }
+}
+
+enum Event {
+    Control(Control),
+    Start(u64),
+}
+
+fn count_through(
+    source: &dyn PageSource,
+    layout: &Layout,
+    page: &PageUse,
+    seq_no: u64,
+) -> io::Result<u64> {
+    if page.is_dense() {
+        return Ok(seq_no.saturating_sub(page.first_prev_seq_no).min(page.log_count));
+    }
+    count_logs(source, layout, page, page.end, seq_no)
+}
