@@ -116,7 +116,9 @@ impl PageUse {
         self.last_seq_no - self.first_prev_seq_no == self.log_count
     }
 
-    fn incarnation_at(&self, offset: u64) -> u64 {
+    /// The incarnation that the frame at an offset was written under.
+    #[must_use]
+    pub fn incarnation_at(&self, offset: u64) -> u64 {
         let after = self.incarnations.partition_point(|(from, _)| *from <= offset);
         after.checked_sub(1).and_then(|at| self.incarnations.get(at)).map_or(0, |(_, value)| *value)
     }

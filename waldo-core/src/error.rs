@@ -238,6 +238,10 @@ pub enum QueryError {
     #[error("no logs in time")]
     Timeout,
 
+    /// A write or a sync failed, so that no newer log will come. What is there can be read.
+    #[error("{0}")]
+    Poisoned(#[from] Poison),
+
     /// The store is closed.
     #[error("the store is closed")]
     Closed,

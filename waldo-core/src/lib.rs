@@ -13,7 +13,10 @@ pub mod memory;
 mod options;
 pub mod progress;
 pub mod published;
+pub mod reader;
 pub mod recovery;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 pub mod tail;
 
 pub use chunk::{Chunk, LogIter, QueryLogs};

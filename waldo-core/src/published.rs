@@ -6,6 +6,7 @@ use crate::catalog::Catalog;
 use crate::format::StoreId;
 use crate::memory::Pool;
 use crate::progress::Progress;
+use crate::recovery::Recovered;
 use crate::tail::Tail;
 
 /// The readable state of a store.
@@ -21,4 +22,24 @@ pub struct Published {
     pub catalog: Catalog,
     /// How far the store is.
     pub progress: Progress,
+}
+
+impl Published {
+    /// The state of a store that was recovered, with an empty tail of at most `tail_buffers`
+    /// buffers.
+    #[must_use]
+    pub fn new(
+        store_id: StoreId,
+        pool: Arc<Pool>,
+        tail_buffers: usize,
+        recovered: &Recovered,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store_id,
+            tail: Tail::new(Arc::clone(&pool), tail_buffers),
+            pool,
+            catalog: Catalog::new(recovered.pages.iter().cloned()),
+            progress: Progress::new(recovered.tip, recovered.trimmed),
+        })
+    }
 }

@@ -11,6 +11,9 @@ pub mod files;
 pub mod threads;
 pub mod uring;
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;

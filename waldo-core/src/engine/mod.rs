@@ -33,6 +33,7 @@ pub use operation::{Appended, Census, Completion, Finished, Operation};
 use crate::driver;
 use crate::driver::{Io, Request};
 use crate::error::{AppendError, Error, Poison};
+use crate::format::PAGE_HEADER_SIZE;
 use crate::format::frame::position;
 use crate::published::Published;
 use crate::recovery::Recovered;
@@ -151,6 +152,12 @@ impl Engine {
         let durable_position = active
             .as_ref()
             .map_or(0, |active| position(active.number, config.page_size, active.offset));
+        let written = |page: u32| {
+            let active = active.as_ref().filter(|active| active.page == page);
+            active.map_or(PAGE_HEADER_SIZE as u64, |active| active.offset)
+        };
+        let unprepared: Vec<(u32, u64)> =
+            recovered.unprepared.iter().map(|page| (*page, written(*page))).collect();
         let full = recovered.full.iter().map(|&(page, number)| ring::Full { page, number });
         Self {
             pending: VecDeque::new(),
@@ -171,7 +178,7 @@ impl Engine {
             durability: Durability::new(durable_position, config.flush_interval_ns),
             to_seal: VecDeque::new(),
             sealing: None,
-            preparer: Preparer::new(recovered.unprepared),
+            preparer: Preparer::new(unprepared),
             closing: None,
             close_requested: false,
             closed: false,

@@ -8,15 +8,16 @@
 use std::collections::VecDeque;
 
 use crate::driver::{Io, ZERO_SIZE_MAX};
-use crate::format::PAGE_HEADER_SIZE;
+use crate::format::{PAGE_HEADER_SIZE, align_up};
+use crate::options::BLOCK_SIZE;
+
+const BLOCK: u64 = BLOCK_SIZE as u64;
 
 /// Progress of the preparation.
 #[derive(Debug, Default)]
 pub(super) struct Preparer {
-    /// Pages still to do; the front one is being done.
-    waiting: VecDeque<u32>,
-    /// In the front page: where the next zeros go.
-    frontier: u64,
+    /// Pages still to do, each with where its next zeros go; the front one is being done.
+    waiting: VecDeque<(u32, u64)>,
     under_way: Option<UnderWay>,
     /// Pages that there was no room for, with the system's error number.
     failed: Vec<(u32, i32)>,
@@ -29,12 +30,10 @@ enum UnderWay {
 }
 
 impl Preparer {
-    pub fn new(waiting: impl IntoIterator<Item = u32>) -> Self {
-        Self {
-            waiting: waiting.into_iter().collect(),
-            frontier: PAGE_HEADER_SIZE as u64,
-            ..Self::default()
-        }
+    /// Pages to prepare, each from an offset on.
+    pub fn new(waiting: impl IntoIterator<Item = (u32, u64)>) -> Self {
+        let waiting = waiting.into_iter().map(|(page, from)| (page, align_up(from, BLOCK))).collect();
+        Self { waiting, ..Self::default() }
     }
 
     /// The next request, unless one is under way or everything is done.
@@ -42,12 +41,11 @@ impl Preparer {
         if self.under_way.is_some() {
             return None;
         }
-        let page = *self.waiting.front()?;
-        if self.frontier >= page_size {
+        let &(page, offset) = self.waiting.front()?;
+        if offset >= page_size {
             self.under_way = Some(UnderWay::Sync { page });
             return Some(Io::Sync { page });
         }
-        let offset = self.frontier;
         let len = (page_size - offset).min(ZERO_SIZE_MAX as u64) as usize;
         self.under_way = Some(UnderWay::Zeros { page, offset, len });
         Some(Io::Zero { page, offset, len })
@@ -56,17 +54,17 @@ impl Preparer {
     /// Takes the end of the request that was under way.
     pub fn complete(&mut self, result: Result<usize, i32>) {
         match (self.under_way.take(), result) {
-            (Some(UnderWay::Zeros { offset, len, .. }), Ok(written)) if written == len => {
-                self.frontier = self.frontier.max(offset + len as u64);
+            (Some(UnderWay::Zeros { page, offset, len }), Ok(written)) if written == len => {
+                self.pass(page, offset + len as u64);
             }
             (Some(UnderWay::Sync { page }), Ok(_)) => {
                 self.failed.retain(|(failed, _)| *failed != page);
-                self.next_page();
+                self.waiting.pop_front();
             }
             (Some(UnderWay::Zeros { page, .. } | UnderWay::Sync { page }), result) => {
                 self.failed.retain(|(failed, _)| *failed != page);
                 self.failed.push((page, result.err().unwrap_or(libc::ENOSPC)));
-                self.next_page();
+                self.waiting.pop_front();
             }
             (None, _) => {}
         }
@@ -75,28 +73,16 @@ impl Preparer {
     /// Makes way for a write that ends at `end`: zeros will not be written before that any more.
     /// Answers whether the write may start now; else it waits for the zeros under way.
     pub fn make_way(&mut self, page: u32, start: u64, end: u64) -> bool {
-        if self.waiting.front() == Some(&page) {
-            self.frontier = self.frontier.max(end);
-        }
+        self.pass(page, end);
         !matches!(self.under_way, Some(UnderWay::Zeros { page: busy, offset, len })
             if busy == page && offset < end && start < offset + len as u64)
-    }
-
-    /// Whether a request on the page is under way.
-    pub fn touches(&self, page: u32) -> bool {
-        match self.under_way {
-            Some(UnderWay::Zeros { page: busy, .. } | UnderWay::Sync { page: busy }) => {
-                busy == page
-            }
-            None => false,
-        }
     }
 
     /// Why the page cannot be used, until it was prepared after all. Asking has it tried again.
     pub fn failure(&mut self, page: u32) -> Option<i32> {
         let (_, errno) = *self.failed.iter().find(|(failed, _)| *failed == page)?;
-        if !self.waiting.contains(&page) {
-            self.waiting.push_back(page);
+        if !self.waiting.iter().any(|(waiting, _)| *waiting == page) {
+            self.waiting.push_back((page, PAGE_HEADER_SIZE as u64));
         }
         Some(errno)
     }
@@ -106,8 +92,10 @@ impl Preparer {
         self.under_way.is_none() && self.waiting.is_empty()
     }
 
-    fn next_page(&mut self) {
-        self.waiting.pop_front();
-        self.frontier = PAGE_HEADER_SIZE as u64;
+    /// Has the next zeros of a page go no further to the front than `offset`.
+    fn pass(&mut self, page: u32, offset: u64) {
+        if let Some((_, frontier)) = self.waiting.iter_mut().find(|(waiting, _)| *waiting == page) {
+            *frontier = (*frontier).max(align_up(offset, BLOCK));
+        }
     }
 }

@@ -66,17 +66,20 @@ impl Engine {
         let mut buffer = self.published.pool.try_take(BufferPurpose::Engine)?;
         let entries_max = self.config.seal_entries_max();
         let (body, flags) = self.published.catalog.with(number, |page| {
-            let entries_max = entries_max.saturating_sub(page.incarnations.len());
+            // More incarnations than there is room for: the page will be scanned.
+            let known = page.incarnations.len() <= entries_max / 2;
+            let incarnations = if known { page.incarnations.clone() } else { Vec::new() };
+            let entries_max = entries_max - incarnations.len();
             let body = SealBody {
                 end: page.end,
                 first_prev_seq_no: page.first_prev_seq_no,
                 last_seq_no: page.last_seq_no,
                 log_count: page.log_count,
                 trimmed_seq_no: self.published.progress.trimmed(),
-                incarnations: page.incarnations.clone(),
+                incarnations,
                 index: page.index.thinned(entries_max),
             };
-            (body, if page.cuts.is_empty() { 0 } else { SEAL_FLAG_SCAN })
+            (body, if known && page.cuts.is_empty() { 0 } else { SEAL_FLAG_SCAN })
         })?;
         let mut bytes = body.encode();
         seal_body(self.config.store_id.seed(), number, self.incarnation, &mut bytes);
@@ -90,7 +93,7 @@ impl Engine {
             offset: self.config.seal_offset(),
             length: length as u64,
             count: bytes.len() as u32,
-            first_prev_seq_no: body.first_prev_seq_no,
+            first_prev_seq_no: body.last_seq_no,
             last_seq_no: body.last_seq_no,
             durable_through: self.position(number, body.end),
         };

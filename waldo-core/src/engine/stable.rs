@@ -39,7 +39,8 @@ impl Engine {
         published.catalog.extend(&Extension {
             end: unit.end_offset,
             first_prev_seq_no: unit.first_prev_seq_no,
-            last_seq_no: unit.tip,
+            // A truncation takes effect below, on the logs that were there before.
+            last_seq_no: if unit.change.is_some() { progress.tip() } else { unit.tip },
             log_count: unit.count,
             candidates: &unit.candidates,
             incarnation: self.incarnation,

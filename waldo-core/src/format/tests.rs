@@ -160,9 +160,18 @@ fn seal_body() -> impl Strategy<Value = SealBody> {
     let entry = (number(), any::<u32>(), any::<u32>())
         .prop_map(|(prev_seq_no, offset, frame_end)| IndexEntry { prev_seq_no, offset, frame_end });
     let fixed = (number(), number(), number(), number(), number());
-    (fixed, vec(entry, 0..20)).prop_map(|(fixed, index)| {
+    let incarnations = vec((number(), number()), 0..6);
+    (fixed, incarnations, vec(entry, 0..20)).prop_map(|(fixed, incarnations, index)| {
         let (end, first_prev_seq_no, last_seq_no, log_count, trimmed_seq_no) = fixed;
-        SealBody { end, first_prev_seq_no, last_seq_no, log_count, trimmed_seq_no, index }
+        SealBody {
+            end,
+            first_prev_seq_no,
+            last_seq_no,
+            log_count,
+            trimmed_seq_no,
+            incarnations,
+            index,
+        }
     })
 }
 

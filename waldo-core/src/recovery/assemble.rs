@@ -45,10 +45,15 @@ pub fn assemble(
     scans: &[PageScan],
     nonce: u32,
 ) -> Result<Assembled, (u32, io::Error)> {
-    let chain = Chain::find(scans);
-    let mut log = Replay::default();
-    for opened in &chain.pages {
-        log.take(source, layout, opened).map_err(|error| (opened.content.page, error))?;
+    let mut chain = Chain::find(scans);
+    let mut log = Replay::of(source, layout, &chain.pages)?;
+    while let Some(next) = chain.next_run() {
+        let replay = Replay::of(source, layout, &next)?;
+        if !replay.is_complete(&next) {
+            break;
+        }
+        chain.restart(next);
+        log = replay;
     }
     let damage = chain.damage(layout, &mut log);
     log.count_trimmed(source, layout)?;
@@ -82,15 +87,28 @@ impl<'a> Chain<'a> {
             .iter()
             .flat_map(|scan| scan.others.iter().map(move |other| (scan.page, *other)))
             .collect();
-        let mut pages: Vec<&OpenedPage> = Vec::new();
-        let mut stale = Vec::new();
-        for page in opened {
-            match pages.last() {
-                Some(last) if !follows(last, page) => stale.push(page),
-                _ => pages.push(page),
-            }
-        }
+        let (pages, stale) = link(opened);
         Self { pages, stale, others, duplicate }
+    }
+
+    /// The pages behind the end of the chain that follow each other.
+    ///
+    /// Where nothing before them is needed, the log starts there: the chain so far is the page
+    /// that was being reused when the process or the machine stopped.
+    fn next_run(&self) -> Option<Vec<&'a OpenedPage>> {
+        let end = self.pages.last()?.content.number;
+        let newer = self.stale.iter().copied().filter(|page| page.content.number > end);
+        let (run, _) = link(newer.collect());
+        (!run.is_empty()).then_some(run)
+    }
+
+    fn restart(&mut self, run: Vec<&'a OpenedPage>) {
+        let first = run.first().map_or(0, |page| page.content.number);
+        self.stale.retain(|page| {
+            page.content.number > first
+                && !run.iter().any(|kept| kept.content.number == page.content.number)
+        });
+        self.pages = run;
     }
 
     /// Where the chain ends: position and incarnation.
@@ -145,14 +163,11 @@ impl<'a> Chain<'a> {
     /// The logs before the first page must have been given up.
     fn damage_before(&self, layout: &Layout, log: &mut Replay) -> Option<Corruption> {
         let first = self.pages.first()?;
-        let live = log.pages.first().map_or(0, |page| page.first_prev_seq_no);
-        let complete = first.open.predecessor_page_number == 0
-            || log.cleared
-            || log.trimmed >= live;
-        if complete {
+        if log.is_complete(&self.pages) {
             return None;
         }
-        let trimmed = std::mem::replace(&mut log.trimmed, live);
+        let trimmed = log.trimmed;
+        log.trimmed = log.first_prev_seq_no();
         let missing = first.open.predecessor_page_number;
         let durable = self.pages.iter().map(|page| page.durable_through).max().unwrap_or(0);
         // Where nothing of the page was promised, it was overwritten without ceremony.
@@ -167,11 +182,13 @@ impl<'a> Chain<'a> {
 
     /// Frames that newer ones could be confused with: everything behind the end of the chain.
     fn leftovers(&self) -> impl Iterator<Item = &Evidence> {
-        let last = self.pages.last().map_or(0, |page| page.content.number);
+        let last = self.pages.last();
+        let number = last.map_or(0, |page| page.content.number);
+        let incarnation = last.map_or(0, |page| page.incarnation);
         self.others
             .iter()
             .map(|(_, other)| other)
-            .filter(move |other| other.page_number >= last)
+            .filter(move |other| other.page_number >= number && other.incarnation >= incarnation)
     }
 
     fn next_incarnation(&self, scans: &[PageScan], damaged: bool, nonce: u32) -> u64 {
@@ -181,10 +198,8 @@ impl<'a> Chain<'a> {
         if clean && last > 0 {
             return last;
         }
-        let opened = scans.iter().filter_map(|scan| scan.opened.as_ref());
-        let others = self.others.iter().map(|(_, other)| other.incarnation);
-        let seen = opened.map(|page| page.incarnation).chain(others);
-        seen.max().unwrap_or(0).saturating_add(1).saturating_add(u64::from(nonce))
+        let seen = scans.iter().map(|scan| scan.incarnation_max).max().unwrap_or(0);
+        seen.saturating_add(1).saturating_add(u64::from(nonce))
     }
 
     fn report(&self, log: &Replay, scans: &[PageScan], damaged: bool) -> RecoveryReport {
@@ -248,6 +263,20 @@ impl<'a> Chain<'a> {
     }
 }
 
+/// Splits pages, in the order of their numbers, into those that follow the first of them and the
+/// others.
+fn link(sorted: Vec<&OpenedPage>) -> (Vec<&OpenedPage>, Vec<&OpenedPage>) {
+    let mut linked: Vec<&OpenedPage> = Vec::new();
+    let mut others = Vec::new();
+    for page in sorted {
+        match linked.last() {
+            Some(last) if !follows(last, page) => others.push(page),
+            _ => linked.push(page),
+        }
+    }
+    (linked, others)
+}
+
 fn follows(last: &OpenedPage, next: &OpenedPage) -> bool {
     next.open.predecessor_page_number == last.content.number
         && next.open.predecessor_end == last.content.end
@@ -265,6 +294,28 @@ struct Replay {
 }
 
 impl Replay {
+    fn of(
+        source: &dyn PageSource,
+        layout: &Layout,
+        pages: &[&OpenedPage],
+    ) -> Result<Self, (u32, io::Error)> {
+        let mut log = Self::default();
+        for opened in pages {
+            log.take(source, layout, opened).map_err(|error| (opened.content.page, error))?;
+        }
+        Ok(log)
+    }
+
+    /// Whether nothing from before these pages is missing: it was given up, or never was.
+    fn is_complete(&self, pages: &[&OpenedPage]) -> bool {
+        let first = pages.first().is_none_or(|page| page.open.predecessor_page_number == 0);
+        first || self.cleared || self.trimmed >= self.first_prev_seq_no()
+    }
+
+    fn first_prev_seq_no(&self) -> u64 {
+        self.pages.first().map_or(0, |page| page.first_prev_seq_no)
+    }
+
     fn take(
         &mut self,
         source: &dyn PageSource,

@@ -5,16 +5,17 @@
 //! where the log goes on. Both are functions of the bytes alone: the files come in as a
 //! [`PageSource`]. `docs/format.md` states the rule.
 
-mod assemble;
+pub mod assemble;
 mod report;
 mod scan;
 mod window;
 
 use std::io;
 
-pub use assemble::{Damage, assemble};
+pub use assemble::{Assembled, Damage, assemble};
 pub use report::{Dropped, RecoveryReport};
-pub use scan::{Evidence, PageScan, scan_page};
+pub(crate) use scan::count_logs;
+pub use scan::{Evidence, OpenedPage, PageScan, scan_page};
 
 use crate::catalog::PageUse;
 use crate::format::StoreId;

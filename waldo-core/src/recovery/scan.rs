@@ -24,6 +24,8 @@ pub struct PageScan {
     /// Valid frames that are not part of them: behind their end, or anywhere in a page without
     /// an open frame.
     pub others: Vec<Evidence>,
+    /// The largest incarnation of any valid frame that was seen.
+    pub incarnation_max: u64,
     /// Bytes that were read.
     pub bytes_read: u64,
 }
@@ -79,7 +81,13 @@ pub fn scan_page(source: &dyn PageSource, layout: &Layout, page: u32) -> io::Res
     let mut scan = Scan::new(source, layout, page);
     let opened = scan.opened()?;
     let others = scan.others(opened.as_ref())?;
-    Ok(PageScan { page, opened, others, bytes_read: scan.window.bytes_read() })
+    Ok(PageScan {
+        page,
+        incarnation_max: others.incarnation_max,
+        others: others.found,
+        bytes_read: scan.window.bytes_read(),
+        opened,
+    })
 }
 
 /// Counts the logs up to and with `seq_no` among the good frames of a page that lie before
@@ -88,7 +96,7 @@ pub fn scan_page(source: &dyn PageSource, layout: &Layout, page: u32) -> io::Res
 /// # Errors
 ///
 /// The source's.
-pub(super) fn count_logs(
+pub(crate) fn count_logs(
     source: &dyn PageSource,
     layout: &Layout,
     page: &PageUse,
@@ -309,21 +317,21 @@ impl<'a> Scan<'a> {
 
     /// Valid frames behind the page's own, or anywhere in a page that has none. Where a seal
     /// stands in for a scan, only the places where one would be are looked at.
-    fn others(&mut self, opened: Option<&OpenedPage>) -> io::Result<Vec<Evidence>> {
+    fn others(&mut self, opened: Option<&OpenedPage>) -> io::Result<Others> {
         let mut others = Others::new(opened, self.layout.page_size);
         let start = opened.map_or(PAGE_HEADER_SIZE as u64, |opened| opened.content.end);
         if opened.is_some_and(|opened| opened.sealed) {
             for offset in [start, self.layout.seal_offset] {
                 others.note(self.decode(offset)?);
             }
-            return Ok(others.found);
+            return Ok(others);
         }
         let mut offset = start;
         while let Some(hit) = self.find_magic(offset)? {
             others.note(self.decode(hit)?);
             offset = hit + self.layout.alignment;
         }
-        Ok(others.found)
+        Ok(others)
     }
 
     /// The first place from `offset` on that starts as a frame does.
@@ -348,6 +356,7 @@ struct Others {
     found: Vec<Evidence>,
     /// Number and end position of the page's own frames.
     own: Option<(u64, u64)>,
+    incarnation_max: u64,
 }
 
 impl Others {
@@ -356,11 +365,13 @@ impl Others {
             let number = opened.content.number;
             (number, position(number, page_size, opened.content.end))
         });
-        Self { found: Vec::new(), own }
+        let incarnation_max = opened.map_or(0, |opened| opened.incarnation);
+        Self { found: Vec::new(), own, incarnation_max }
     }
 
     fn note(&mut self, header: Option<FrameHeader>) {
         let Some(header) = header else { return };
+        self.incarnation_max = self.incarnation_max.max(header.incarnation);
         // The page's own seal says nothing new, unless it promises more than there is.
         let told = self.own.is_some_and(|(number, end)| {
             header.kind == FrameKind::Seal

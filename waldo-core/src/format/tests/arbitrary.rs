@@ -130,6 +130,24 @@ proptest! {
         }
     }
 
+    /// Of the pairs behind the fixed fields, as many are incarnations as the count says.
+    #[test]
+    fn any_count_of_incarnations_is_answered(
+        body in seal_body(),
+        count in prop_oneof![4 => 0..30_u64, 1 => number(), 1 => (0..8_u32).prop_map(|bit| 1 << (56 + bit))],
+    ) {
+        let mut bytes = oracle::seal_body(&body);
+        bytes[40..48].copy_from_slice(&count.to_le_bytes());
+        let pairs = body.incarnations.len() + body.index.len();
+        let found = SealBody::decode(&bytes);
+        prop_assert_eq!(found.is_some(), count <= pairs as u64);
+        if let Some(found) = found {
+            prop_assert_eq!(found.incarnations.len() as u64, count);
+            prop_assert_eq!(found.index.len(), pairs - found.incarnations.len());
+            prop_assert_eq!(oracle::seal_body(&found), bytes);
+        }
+    }
+
     #[test]
     fn positions_grow_with_the_place_and_never_overflow(
         page_number in number(),

@@ -157,6 +157,22 @@ fn unknown_kinds_of_control_are_refused() {
 }
 
 #[test]
+fn a_seal_without_room_for_an_entry_has_none() {
+    for capacity in [0, 64, 115, 116, 131] {
+        assert_eq!(SealBody::entries_max(capacity), 0, "{capacity}");
+    }
+    assert_eq!(SealBody::entries_max(132), 1);
+    assert_eq!(SealBody::entries_max(4096), 248);
+}
+
+#[test]
+fn a_seal_without_incarnations_or_entries_is_its_fixed_fields() {
+    let empty = SealBody::default();
+    assert_eq!(empty.encode(), [0; 48]);
+    assert_eq!(SealBody::decode(&[0; 48]), Some(empty));
+}
+
+#[test]
 fn a_page_header_reaches_its_limits_and_no_further() {
     let fits = |page_size, frame_alignment, seal_capacity| {
         let store_id = STORE;

@@ -83,14 +83,16 @@ const PAGE: [(usize, &[&str]); 7] = [
         0xf000,
         &[
             "57 46 72 31 04 00 00 00 07 00 00 00 00 00 00 00",
-            "03 00 00 00 00 00 00 00 00 1e 00 00 12 00 00 00",
-            "4c 00 00 00 d0 c6 14 86 2b 00 00 00 00 00 00 00",
+            "03 00 00 00 00 00 00 00 00 1e 00 00 15 00 00 00",
+            "64 00 00 00 60 d2 52 3f 2b 00 00 00 00 00 00 00",
             "2b 00 00 00 00 00 00 00 38 11 07 00 00 00 00 00",
             "38 11 00 00 00 00 00 00 28 00 00 00 00 00 00 00",
             "2b 00 00 00 00 00 00 00 02 00 00 00 00 00 00 00",
-            "29 00 00 00 00 00 00 00 28 00 00 00 00 00 00 00",
-            "0d 02 00 00 00 00 00 00 2a 00 00 00 00 00 00 00",
-            "19 02 00 00 1c 02 00 00 2e 4a 98 92 00 00 00 00",
+            "29 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00",
+            "00 10 00 00 00 00 00 00 03 00 00 00 00 00 00 00",
+            "28 00 00 00 00 00 00 00 0d 02 00 00 00 00 00 00",
+            "2a 00 00 00 00 00 00 00 19 02 00 00 1c 02 00 00",
+            "88 be a2 5a 00 00 00 00",
         ],
     ),
 ];
@@ -107,6 +109,17 @@ const EXTREME_HEADER: &[&str] = &[
     "ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff",
     "ff ff ff ff ea 70 46 92 ff ff ff ff ff ff ff ff",
     "ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff",
+];
+
+/// A seal's body with two incarnations and an entry, and with numbers at their ends.
+const EXTREME_SEAL: &[&str] = &[
+    "ff ff ff ff ff ff ff ff fe ff ff ff ff ff ff ff",
+    "ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff",
+    "fe ff ff ff ff ff ff ff 02 00 00 00 00 00 00 00",
+    "00 10 00 00 00 00 00 00 01 00 00 00 00 00 00 00",
+    "f8 ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff",
+    "fe ff ff ff ff ff ff ff fe ff ff ff ff ff ff ff",
+    "47 32 f1 67",
 ];
 
 fn unhex(lines: &[&str]) -> Vec<u8> {
@@ -186,7 +199,7 @@ fn control() -> (FrameHeader, Control) {
 fn seal() -> (FrameHeader, SealBody) {
     let header = FrameHeader {
         durable_through: position(PAGE_NUMBER, PAGE_SIZE, 4408),
-        ..header(FrameKind::Seal, 61440, 144, 76)
+        ..header(FrameKind::Seal, 61440, 168, 100)
     };
     let body = SealBody {
         end: 4408,
@@ -194,6 +207,7 @@ fn seal() -> (FrameHeader, SealBody) {
         last_seq_no: 43,
         log_count: 2,
         trimmed_seq_no: 41,
+        incarnations: vec![(4096, INCARNATION)],
         index: vec![
             IndexEntry { prev_seq_no: 40, offset: 4200 / 8, frame_end: 0 },
             IndexEntry { prev_seq_no: 42, offset: 4296 / 8, frame_end: 4320 / 8 },
@@ -228,8 +242,8 @@ fn the_constants_of_format_1_are_fixed() {
     assert_eq!(SEAL_FLAG_SCAN, 1);
     assert_eq!(OpenBody::SIZE, 32);
     assert_eq!(Control::SIZE, 16);
-    assert_eq!(SealBody::frame_size(0), 108);
-    assert_eq!(SealBody::frame_size(1), 124);
+    assert_eq!(SealBody::frame_size(0), 116);
+    assert_eq!(SealBody::frame_size(1), 132);
 }
 
 #[test]
@@ -295,6 +309,7 @@ fn the_golden_bytes_are_read_as_what_they_say() {
     assert_eq!(last, expected);
     assert_eq!(third.offset + third.length, summary.end);
     assert_eq!(SealBody::decode(body(&last)), Some(summary.clone()));
+    assert_eq!(summary.incarnations, [(first.offset, first.incarnation)]);
     for entry in summary.index {
         let at = entry.offset as usize * 8;
         let prev_seq_no = match entry.frame_end {
@@ -335,6 +350,22 @@ fn fields_at_their_ends_are_written_as_the_golden_bytes() {
     };
     assert_eq!(encoded_header(&header, STORE), unhex(EXTREME_HEADER));
     assert_eq!(FrameHeader::decode(STORE.seed(), &unhex(EXTREME_HEADER)), Some(header));
+    let seal = SealBody {
+        end: u64::MAX,
+        first_prev_seq_no: u64::MAX - 1,
+        last_seq_no: u64::MAX,
+        log_count: u64::MAX,
+        trimmed_seq_no: u64::MAX - 1,
+        incarnations: vec![(4096, 1), (u64::MAX - 7, u64::MAX)],
+        index: vec![IndexEntry {
+            prev_seq_no: u64::MAX - 1,
+            offset: u32::MAX - 1,
+            frame_end: u32::MAX,
+        }],
+    };
+    assert_eq!(with_crc(seal.encode()), unhex(EXTREME_SEAL));
+    let decoded = SealBody::decode(&unhex(EXTREME_SEAL)[..seal.encode().len()]);
+    assert_eq!(decoded, Some(seal));
 }
 
 /// The lines of the ```` ```hex ```` blocks in the description: an address, then bytes.

@@ -156,6 +156,11 @@ pub fn seal_body(body: &SealBody) -> Vec<u8> {
     push_u64(&mut out, body.last_seq_no);
     push_u64(&mut out, body.log_count);
     push_u64(&mut out, body.trimmed_seq_no);
+    push_u64(&mut out, body.incarnations.len() as u64);
+    for (offset, incarnation) in &body.incarnations {
+        push_u64(&mut out, *offset);
+        push_u64(&mut out, *incarnation);
+    }
     for entry in &body.index {
         push_u64(&mut out, entry.prev_seq_no);
         push_u32(&mut out, entry.offset);

@@ -218,8 +218,9 @@ proptest! {
     #[test]
     fn a_seals_size_is_that_of_its_header_body_and_crc(body in seal_body(), spare in 0..16_usize) {
         let size = 64 + oracle::seal_body(&body).len() + 4;
-        prop_assert_eq!(SealBody::frame_size(body.index.len()), size);
-        prop_assert_eq!(SealBody::entries_max(size + spare), body.index.len());
+        let pairs = body.incarnations.len() + body.index.len();
+        prop_assert_eq!(SealBody::frame_size(pairs), size);
+        prop_assert_eq!(SealBody::entries_max(size + spare), pairs);
     }
 
     #[test]
