@@ -26,6 +26,8 @@ pub struct PageUse {
     pub log_count: u64,
     /// How many of them are trimmed.
     pub trimmed_count: u64,
+    /// The trim point that its frames carry.
+    pub trimmed_seq_no: u64,
     /// Where to start reading.
     pub index: SparseIndex,
     /// Incarnations in the page: each with the offset from which on it holds.
@@ -228,9 +230,12 @@ impl Catalog {
     }
 
     /// Counts the logs up to and with `up_to` as trimmed. `within` is the count of such logs in
-    /// the page where the trim point falls.
-    pub(crate) fn trim(&self, up_to: u64, within: u64) {
+    /// the page where the trim point falls; `framed` says that the newest page carries it.
+    pub(crate) fn trim(&self, up_to: u64, within: u64, framed: bool) {
         let mut pages = self.pages.write();
+        if let Some(page) = pages.back_mut().filter(|_| framed) {
+            page.trimmed_seq_no = page.trimmed_seq_no.max(up_to);
+        }
         for page in pages.iter_mut() {
             if page.last_seq_no <= up_to {
                 page.trimmed_count = page.log_count;

@@ -380,7 +380,7 @@ impl<'a> Check<'a> {
             .iter()
             .filter(|cut| offset < cut.before_offset && header.seq_no > cut.after_seq_no)
             .map(|cut| cut.before_offset)
-            .max();
+            .min();
         if let Some(before_offset) = void {
             // What a truncation made void ends the chunk, or is passed before it starts.
             self.at = (before_offset - self.plan.place.offset) as usize;

@@ -11,6 +11,8 @@ use crate::error::{AppendError, Error};
 pub(super) struct Durability {
     /// Everything before this position of the log is durable.
     position: u64,
+    /// While set: what frames may promise, and the position that has to be durable first.
+    held: Option<(u64, u64)>,
     /// Everything before this one is written.
     written: u64,
     written_tip: u64,
@@ -34,6 +36,7 @@ impl Durability {
     pub fn new(position: u64, interval_ns: Option<u64>) -> Self {
         Self {
             position,
+            held: None,
             written: position,
             written_tip: 0,
             dirty: BTreeSet::new(),
@@ -47,6 +50,19 @@ impl Durability {
 
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    /// What frames written now may say is durable.
+    pub fn promised(&self) -> u64 {
+        match self.held {
+            Some((promised, until)) if self.position < until => promised,
+            _ => self.position,
+        }
+    }
+
+    /// Has frames promise no more than they do now until `until` is durable.
+    pub fn hold_promises(&mut self, until: u64) {
+        self.held = Some((self.promised(), until));
     }
 
     pub fn deadline_ns(&self) -> Option<u64> {
@@ -166,9 +182,6 @@ impl Engine {
         // A truncation since the sync began lowered the tip.
         progress.set_durable(tip.min(progress.tip()));
         self.trims_durable();
-        let mut finished = std::mem::take(&mut self.finished);
-        self.durability.finish_waiting(&mut finished);
-        self.finished = finished;
     }
 
     /// Has the sync at the front wait until everything before it is durable.

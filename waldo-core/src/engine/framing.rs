@@ -255,19 +255,20 @@ impl Engine {
             return Ok(());
         };
         let up_to_seq_no = (*up_to_seq_no).min(self.tip);
-        let before = self.trimmed_framed();
-        self.trimmed = self.trimmed.max(up_to_seq_no);
-        let kept = if up_to_seq_no > before { self.prepare_trim(up_to_seq_no)? } else { false };
+        let framed = self.trimmed_framed() >= up_to_seq_no;
+        let kept = framed || self.prepare_trim(up_to_seq_no)?;
         let Some(Operation::Trim { census, done, .. }) = self.pending.pop_front() else {
             return Ok(());
         };
-        if up_to_seq_no <= before {
-            self.finished.push(Finished::Manage(done, Ok(())));
+        self.trimmed = self.trimmed.max(up_to_seq_no);
+        if framed {
+            let end = self.trims.back().map_or(0, |(_, end)| *end);
+            self.durability.wait(end, Finished::Manage(done, Ok(())));
             return Ok(());
         }
         let within = self.count_through(up_to_seq_no, census).unwrap_or(0);
         if !kept {
-            self.apply_trim(up_to_seq_no, within);
+            self.apply_trim(up_to_seq_no, within, false);
             self.finished.push(Finished::Manage(done, Ok(())));
             return Ok(());
         }
@@ -325,6 +326,8 @@ impl Engine {
             return Ok(());
         }
         self.trimmed = 0;
+        self.trimmed_durable = 0;
+        self.trims.clear();
         self.epoch += 1;
         self.write_control(Control::Clear, Change::Clear, Some(done));
         Ok(())
@@ -457,7 +460,7 @@ impl Engine {
             count: if body.is_empty() { built.count as u32 } else { body.len() as u32 },
             first_prev_seq_no: built.first_prev,
             last_seq_no: built.tip,
-            durable_through: self.durability.position(),
+            durable_through: self.durability.promised(),
         };
         space[FRAME_HEADER_SIZE..FRAME_HEADER_SIZE + body.len()].copy_from_slice(body);
         space[end..built.length].fill(0);
@@ -528,9 +531,14 @@ impl Engine {
         active.log_count += built.count;
         active.opened = true;
         let active = active.clone();
-        self.tip = built.tip;
         let end_position = self.position(active.number, end_offset);
-        if opened && self.trimmed > self.trimmed_framed() {
+        // The first log decides what comes before it: nothing that this store ever had.
+        let starts = self.tip == 0 && built.count > 0;
+        if starts {
+            self.trimmed = built.first_prev;
+        }
+        self.tip = built.tip;
+        if (opened || starts) && self.trimmed > self.trimmed_framed() {
             self.trims.push_back((self.trimmed, end_position));
         }
         let id = self.pipeline.take_id();

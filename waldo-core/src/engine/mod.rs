@@ -260,6 +260,7 @@ impl Engine {
                 Err(Blocked::NoSpace { errno }) => self.fail_front(AppendError::NoSpace { errno }),
             }
         }
+        self.durability.finish_waiting(&mut self.finished);
         self.start_syncs(now_ns);
         self.start_seals();
         self.finish_close();
@@ -357,6 +358,7 @@ impl Engine {
         self.gather = None;
     }
 
+    pub fn debug(&self) -> String { format!("{:?} trimmed {} framed {} dur {} trims {:?} prog {} dpos {} barrier {} ring {:?} pipeline {} epoch {} {}", self.active, self.trimmed, self.trimmed_framed(), self.trimmed_durable, self.trims, self.published.progress.trimmed(), self.durability.position(), self.barrier, self.ring, self.pipeline.len(), self.epoch, self.published.progress.epoch()) }
     /// Ends a broken store that is asked to close.
     pub fn abandon(&mut self) {
         self.closed = true;

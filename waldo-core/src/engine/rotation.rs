@@ -6,7 +6,6 @@
 //! when the active page has an eighth of its room left, so that no append waits for it.
 
 use crate::catalog::PageUse;
-use crate::engine::pipeline::Change;
 use crate::engine::ring::{Active, Full, Predecessor};
 use crate::engine::{Blocked, Engine};
 use crate::format::PAGE_HEADER_SIZE;
@@ -79,10 +78,10 @@ impl Engine {
     }
 
     /// Makes a trim point true for readers.
-    pub(super) fn apply_trim(&mut self, up_to_seq_no: u64, within: u64) {
+    pub(super) fn apply_trim(&mut self, up_to_seq_no: u64, within: u64, framed: bool) {
         let progress = &self.published.progress;
         progress.set_trimmed(progress.trimmed().max(up_to_seq_no));
-        self.published.catalog.trim(up_to_seq_no, within);
+        self.published.catalog.trim(up_to_seq_no, within, framed);
     }
 
     /// A new use of a page, as the catalog will know it.
@@ -95,6 +94,7 @@ impl Engine {
             last_seq_no: first_prev_seq_no,
             log_count: 0,
             trimmed_count: 0,
+            trimmed_seq_no: self.trimmed,
             index: SparseIndex::new(self.config.index_capacity, self.config.spacing),
             incarnations: Vec::new(),
             cuts: Vec::new(),
@@ -104,7 +104,10 @@ impl Engine {
     /// Leaves the active page and puts the next one into use.
     fn rotate(&mut self) -> Result<(), Blocked> {
         let page = self.ring.next_page().ok_or(Blocked::Io)?;
-        if let Some(errno) = self.preparer.failure(page) {
+        // A page that holds logs has room; preparing it again would destroy them.
+        if self.reused_next().is_none()
+            && let Some(errno) = self.preparer.failure(page)
+        {
             return Err(Blocked::NoSpace { errno });
         }
         if self.pipeline.touches(page) || self.sealing == Some(page) {
@@ -137,30 +140,35 @@ impl Engine {
         if self.ring.free.is_empty() { self.ring.full.front().copied() } else { None }
     }
 
-    /// Makes sure that nobody counts on the logs of a page any more.
+    /// Makes sure that nobody counts on the logs of a page any more: the log itself says that they
+    /// are given up, as durably as they were promised.
     ///
-    /// `Ok` where that is durable; else it is under way, or up to the user.
+    /// `Ok` where that is so; else it is under way, or up to the user.
     fn release(&mut self, full: Full) -> Result<(), Blocked> {
-        // While a truncation is under way, it is not certain which log is the page's last.
-        let settled = self.epoch == self.published.progress.epoch();
-        let Some(last_seq_no) = self.last_seq_no(full).filter(|_| settled) else {
-            return Err(Blocked::Io);
-        };
+        let last_seq_no = self.last_seq_no(full).ok_or(Blocked::Io)?;
         if self.config.retention != Retention::Overwrite && self.trimmed < last_seq_no {
             let oldest = self.published.progress.trimmed() + 1;
             return Err(Blocked::Full { oldest });
         }
-        let durable = self.durability.position();
-        let promised = durable > self.position(full.number, 0);
-        let given_up = self.trimmed_durable >= last_seq_no && self.barrier <= durable;
-        if given_up || !promised {
-            return Ok(());
-        }
         if self.trimmed_framed() < last_seq_no {
             self.write_release(last_seq_no)?;
         }
-        self.durability.request();
-        Err(Blocked::Io)
+        if self.published.progress.trimmed() < last_seq_no {
+            return Err(Blocked::Io);
+        }
+        let durable = self.durability.position();
+        if self.trimmed_durable >= last_seq_no && self.barrier <= durable {
+            return Ok(());
+        }
+        if durable > self.position(full.number, 0) {
+            self.durability.request();
+            return Err(Blocked::Io);
+        }
+        // Nobody was told that these logs would survive a power loss. But nor may any frame say
+        // so before the page's next use is itself durable.
+        let next = self.position(self.page_number + 1, PAGE_HEADER_SIZE as u64);
+        self.durability.hold_promises(next + self.config.open_frame_len() as u64);
+        Ok(())
     }
 
     /// Takes a page that is about to be overwritten from the readers.
@@ -189,7 +197,12 @@ impl Engine {
         }
     }
 
+    /// The last log of a page; `None` while writes under way may still change which it is.
     fn last_seq_no(&self, full: Full) -> Option<u64> {
+        let settled = self.epoch == self.published.progress.epoch();
+        if !settled || self.pipeline.touches(full.page) {
+            return None;
+        }
         self.published.catalog.with(full.number, |page| page.last_seq_no)
     }
 
@@ -198,14 +211,6 @@ impl Engine {
         let durable = self.durability.position();
         while let Some((trimmed, _)) = self.trims.pop_front_if(|(_, end)| *end <= durable) {
             self.trimmed_durable = self.trimmed_durable.max(trimmed);
-        }
-    }
-
-    /// Forgets the trim points of a log that was cleared.
-    pub(super) fn reset_trims(&mut self, change: &Change) {
-        if matches!(change, Change::Clear) {
-            self.trims.clear();
-            self.trimmed_durable = 0;
         }
     }
 }

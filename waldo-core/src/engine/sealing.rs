@@ -19,7 +19,7 @@ impl Engine {
             return;
         }
         let Some(&(page, number, end)) = self.to_seal.front() else { return };
-        if self.durability.position() < self.position(number, end) {
+        if self.durability.promised() < self.position(number, end) {
             return;
         }
         if !self.preparer.make_way(page, self.config.seal_offset(), self.config.page_size) {
@@ -75,7 +75,7 @@ impl Engine {
                 first_prev_seq_no: page.first_prev_seq_no,
                 last_seq_no: page.last_seq_no,
                 log_count: page.log_count,
-                trimmed_seq_no: self.published.progress.trimmed(),
+                trimmed_seq_no: page.trimmed_seq_no,
                 incarnations,
                 index: page.index.thinned(entries_max),
             };

@@ -16,9 +16,6 @@ impl Engine {
         }
         if self.config.durable {
             self.trims_durable();
-            let mut finished = std::mem::take(&mut self.finished);
-            self.durability.finish_waiting(&mut finished);
-            self.finished = finished;
         }
     }
 
@@ -33,8 +30,6 @@ impl Engine {
         if unit.count > 0 && progress.tip() == 0 {
             // The first log decides what comes before it: nothing that this store ever had.
             progress.set_trimmed(unit.first_prev_seq_no);
-            self.trimmed = self.trimmed.max(unit.first_prev_seq_no);
-            self.trimmed_durable = self.trimmed_durable.max(unit.first_prev_seq_no);
         }
         published.catalog.extend(&Extension {
             end: unit.end_offset,
@@ -69,9 +64,8 @@ impl Engine {
 
     /// Makes what a control frame says true.
     fn apply(&mut self, change: Change, frame_offset: u64) {
-        self.reset_trims(&change);
         match change {
-            Change::Trim { up_to_seq_no, within } => self.apply_trim(up_to_seq_no, within),
+            Change::Trim { up_to_seq_no, within } => self.apply_trim(up_to_seq_no, within, true),
             Change::Truncate { after_seq_no, within } => {
                 self.published.catalog.truncate(after_seq_no, frame_offset, within);
                 self.published.progress.truncate(after_seq_no);

@@ -47,13 +47,12 @@ pub fn assemble(
 ) -> Result<Assembled, (u32, io::Error)> {
     let mut chain = Chain::find(scans);
     let mut log = Replay::of(source, layout, &chain.pages)?;
-    while let Some(next) = chain.next_run() {
-        let replay = Replay::of(source, layout, &next)?;
-        if !replay.is_complete(&next) {
-            break;
+    for run in chain.later_runs() {
+        let replay = Replay::of(source, layout, &run)?;
+        if replay.is_complete(&run) {
+            chain.restart(run);
+            log = replay;
         }
-        chain.restart(next);
-        log = replay;
     }
     let damage = chain.damage(layout, &mut log);
     log.count_trimmed(source, layout)?;
@@ -91,15 +90,21 @@ impl<'a> Chain<'a> {
         Self { pages, stale, others, duplicate }
     }
 
-    /// The pages behind the end of the chain that follow each other.
+    /// The pages behind the end of the chain, in runs that follow each other.
     ///
-    /// Where nothing before them is needed, the log starts there: the chain so far is the page
-    /// that was being reused when the process or the machine stopped.
-    fn next_run(&self) -> Option<Vec<&'a OpenedPage>> {
-        let end = self.pages.last()?.content.number;
+    /// Where nothing before such a run is needed, the log starts there: the pages before it are
+    /// those that were being reused when the process or the machine stopped.
+    fn later_runs(&self) -> Vec<Vec<&'a OpenedPage>> {
+        let end = self.pages.last().map_or(0, |page| page.content.number);
         let newer = self.stale.iter().copied().filter(|page| page.content.number > end);
-        let (run, _) = link(newer.collect());
-        (!run.is_empty()).then_some(run)
+        let mut left: Vec<&OpenedPage> = newer.collect();
+        let mut runs = Vec::new();
+        while !left.is_empty() {
+            let (run, others) = link(left);
+            runs.push(run);
+            left = others;
+        }
+        runs
     }
 
     fn restart(&mut self, run: Vec<&'a OpenedPage>) {

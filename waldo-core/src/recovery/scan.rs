@@ -5,7 +5,7 @@ use std::io;
 use super::window::Window;
 use super::{Layout, PageSource};
 use crate::catalog::{Extension, PageUse};
-use crate::format::bytes::is_zero;
+use crate::format::bytes::{is_zero, u32_at, u64_at};
 use crate::format::frame::{checked_body, position, starts_with_magic};
 use crate::format::meta::{Control, OpenBody};
 use crate::format::record::{RECORD_HEADER_SIZE, RecordHeader, decode_checked};
@@ -178,7 +178,10 @@ impl<'a> Scan<'a> {
     /// Takes the next frame in. `false` where the chain ends.
     fn step(&mut self, walk: &mut Walk) -> io::Result<bool> {
         let offset = walk.opened.content.end;
-        let Some(header) = self.decode(offset)? else { return Ok(false) };
+        let Some(header) = self.decode(offset)? else {
+            walk.opened.torn_header = self.resembles_frame(walk.number, offset)?;
+            return Ok(false);
+        };
         let follows = header.page_number == walk.number
             && header.incarnation >= walk.opened.incarnation
             && self.fits(&header);
@@ -192,6 +195,15 @@ impl<'a> Scan<'a> {
         };
         walk.opened.torn_header = !good;
         Ok(good)
+    }
+
+    /// Whether what stands at `offset` was, or was to be, the next frame: not all of its identity
+    /// can have been lost by one fault.
+    fn resembles_frame(&mut self, number: u64, offset: u64) -> io::Result<bool> {
+        let bytes = self.window.get(offset, FRAME_HEADER_SIZE)?;
+        let number = u64_at(bytes, 8) == Some(number);
+        let offset = u32_at(bytes, 24).map(|units| u64::from(units) * 8) == Some(offset);
+        Ok(u8::from(starts_with_magic(bytes)) + u8::from(number) + u8::from(offset) >= 2)
     }
 
     fn fits(&self, header: &FrameHeader) -> bool {
@@ -269,7 +281,10 @@ impl<'a> Scan<'a> {
             return Ok(false);
         }
         walk.extend(header, walk.opened.tip, 0, &[]);
-        if !matches!(control, Control::Trim { .. }) {
+        if let Control::Trim { up_to_seq_no } = control {
+            let trimmed = &mut walk.opened.content.trimmed_seq_no;
+            *trimmed = (*trimmed).max(up_to_seq_no);
+        } else {
             self.truncate(walk, header.offset, tip)?;
         }
         walk.opened.controls.push((header.offset, control));
@@ -418,6 +433,7 @@ impl Walk {
             last_seq_no: header.first_prev_seq_no,
             log_count: 0,
             trimmed_count: 0,
+            trimmed_seq_no: open.trimmed_seq_no,
             index: SparseIndex::new(layout.index_capacity, layout.spacing),
             incarnations: vec![(PAGE_HEADER_SIZE as u64, header.incarnation)],
             cuts: Vec::new(),
@@ -459,6 +475,7 @@ impl Walk {
         content.first_prev_seq_no = seal.first_prev_seq_no;
         content.last_seq_no = seal.last_seq_no;
         content.log_count = seal.log_count;
+        content.trimmed_seq_no = seal.trimmed_seq_no;
         content.incarnations = seal.incarnations;
         content.index =
             SparseIndex::from_entries(seal.index, layout.index_capacity, layout.spacing);

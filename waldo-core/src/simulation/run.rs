@@ -195,7 +195,8 @@ struct Session<'a> {
     now_ns: u64,
     /// The engine refused an append, so that numbers behind it are not certain.
     unsettled: bool,
-    waiting_full: bool,
+    /// Appends may be refused: they are submitted one at a time.
+    serial: bool,
     buffers: usize,
     queue: VecDeque<Operation>,
 }
@@ -247,14 +248,14 @@ impl<'a> Session<'a> {
         let mut session = Self {
             setup,
             engine,
-            read_pool: ReadPool::new(1 << 20),
+            read_pool: ReadPool::new(1 << 28),
             disk,
             model: Model::new(state),
             results: Arc::default(),
             readers: Vec::new(),
             now_ns: 0,
             unsettled: false,
-            waiting_full: false,
+            serial: setup.config.retention != Retention::Overwrite,
             buffers,
             queue: VecDeque::new(),
             published,
@@ -276,6 +277,7 @@ impl<'a> Session<'a> {
         summary: &mut Summary,
     ) -> Result<(Disk, State, u64), String> {
         if random.one_in(4) {
+            self.serial = true;
             self.disk.set_faults(Faults {
                 write_error: random.pick(&[0, 40, 150]),
                 short_write: random.pick(&[0, 0, 100]),
@@ -388,6 +390,8 @@ impl<'a> Session<'a> {
                 (_, Ok(()) | Err(Error::Poisoned(_) | Error::Closed)) => {}
                 (_, Err(Error::Append(_))) => self.unsettled = true,
                 (_, Err(_)) if self.unsettled => {}
+                // It waited for room, and the ring gave the log up in the meantime.
+                (Kind::Event, Err(Error::NotFound { .. })) if self.serial => self.unsettled = true,
                 (kind, Err(error)) => return Err(format!("{kind:?} {number} failed: {error}")),
             }
         }
@@ -395,11 +399,11 @@ impl<'a> Session<'a> {
     }
 
     fn append(&mut self, random: &mut Random) {
-        if self.setup.config.retention != Retention::Overwrite || self.unsettled {
+        if self.serial || self.unsettled {
             // A refused append makes the numbers of those behind it uncertain: one at a time.
             self.drain(random);
             let mut summary = Summary::default();
-            if self.settle(&mut summary).is_err() || self.unsettled || self.waiting_full {
+            if self.settle(&mut summary).is_err() || self.unsettled {
                 return;
             }
             if self.results.lock().outstanding > 0 {
@@ -547,6 +551,19 @@ impl<'a> Session<'a> {
         let number = self.model.submit(Event::Truncate(after));
         let done = self.manage_done(number, Kind::Event);
         self.queue.push_back(Operation::Truncate { after_seq_no: after, census, epoch, done });
+        while !self.queue.is_empty() {
+            self.drain(random);
+        }
+        let mut results = self.results.lock();
+        let given_up = |(at, _, result): &(usize, Kind, Result<(), Error>)| {
+            *at == number && matches!(result, Err(Error::NotFound { .. }))
+        };
+        // The ring may have given the log up in the meantime: then nothing happened.
+        if let Some(at) = results.manages.iter().position(given_up) {
+            drop(results.manages.swap_remove(at));
+            results.outstanding -= 1;
+            self.model.refuse(number);
+        }
     }
 
     fn clear(&mut self) {
@@ -584,6 +601,8 @@ impl<'a> Session<'a> {
                 None
             }
             Err(QueryError::Truncated { .. }) => None,
+            // After a failed sync the system may have dropped what it could not write.
+            Err(QueryError::Corruption(_)) if self.published.progress.poison().is_some() => None,
             Err(error) => return Err(format!("a read failed: {error}")),
         };
         if let Some(chunk) = chunk {
@@ -682,7 +701,7 @@ impl<'a> Session<'a> {
         self.settle(summary)?;
         let outstanding = self.results.lock().outstanding;
         if outstanding > 0 {
-            return Err(format!("{outstanding} operations never ended"));
+            return Err(format!("{outstanding} operations never ended; {:?} {:?} pend {} under way {}", self.engine.debug(), self.setup.config, self.engine.pending_count(), self.disk.under_way()));
         }
         if self.published.progress.poison().is_some() {
             summary.poisoned += 1;
@@ -713,10 +732,20 @@ impl<'a> Session<'a> {
         let nonce = random.below(1000) as u32;
         let closed = self.disk.crash(Crash::Power, random);
         let again = self.setup.recover(&closed, Recovery::Full, nonce)?;
-        if again.report.dropped.is_some() {
+        if again.report.dropped.is_some_and(|dropped| dropped.frame_count > 0) {
             return Err(format!("a closed store has a torn tail: {:?}", again.report));
         }
-        Ok((closed, state, trimmed))
+        // A trim that a full ring had no room for lives in memory only.
+        let kept = again.recovered.trimmed;
+        if kept != trimmed && self.setup.config.retention == Retention::Overwrite {
+            return Err(format!("the trim point went from {trimmed} to {kept} by closing"));
+        }
+        if kept == trimmed {
+            return Ok((closed, state, kept));
+        }
+        let found = read_recovered(self.setup, &closed, &again)?;
+        let state = self.model.check_some(&found, tip, kept)?;
+        Ok((closed, state, kept))
     }
 
     fn after(&self, found: &[Entry], tip: u64, trimmed: u64, least: usize) -> Result<State, String> {
