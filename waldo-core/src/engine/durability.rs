@@ -181,7 +181,7 @@ impl Engine {
         let progress = &self.published.progress;
         // A truncation since the sync began lowered the tip.
         progress.set_durable(tip.min(progress.tip()));
-        self.trims_durable();
+        self.trims.compact(self.durability.position());
     }
 
     /// Has the sync at the front wait until everything before it is durable.

@@ -10,6 +10,7 @@ use crate::engine::operation::{
 use crate::engine::pipeline::{Ack, Change, Unit};
 use crate::engine::ring::Active;
 use crate::engine::rotation::Room;
+use crate::engine::trims::Note;
 use crate::engine::{Blocked, Config, Engine, Purpose};
 use crate::error::{AppendError, Error};
 use crate::format::frame::seal_body;
@@ -255,14 +256,14 @@ impl Engine {
             return Ok(());
         };
         let up_to_seq_no = (*up_to_seq_no).min(self.tip);
-        let framed = self.trimmed_framed() >= up_to_seq_no;
+        let (trimmed, end) = self.trims.framed();
+        let framed = trimmed >= up_to_seq_no;
         let kept = framed || self.prepare_trim(up_to_seq_no)?;
         let Some(Operation::Trim { census, done, .. }) = self.pending.pop_front() else {
             return Ok(());
         };
         self.trimmed = self.trimmed.max(up_to_seq_no);
         if framed {
-            let end = self.trims.back().map_or(0, |(_, end)| *end);
             self.durability.wait(end, Finished::Manage(done, Ok(())));
             return Ok(());
         }
@@ -326,7 +327,6 @@ impl Engine {
             return Ok(());
         }
         self.trimmed = 0;
-        self.trimmed_durable = 0;
         self.trims.clear();
         self.epoch += 1;
         self.write_control(Control::Clear, Change::Clear, Some(done));
@@ -375,7 +375,11 @@ impl Engine {
         self.gather = Some(gather);
         let end = self.position(active.number, frame_offset + built.length as u64);
         match &change {
-            Change::Trim { up_to_seq_no, .. } => self.trims.push_back((*up_to_seq_no, end)),
+            Change::Trim { up_to_seq_no, .. } => self.trims.note(Note {
+                trimmed: *up_to_seq_no,
+                page_number: active.number,
+                end_position: end,
+            }),
             Change::Truncate { .. } | Change::Clear => self.barrier = end,
         }
         // The frame itself says what the tip was before.
@@ -538,8 +542,9 @@ impl Engine {
             self.trimmed = built.first_prev;
         }
         self.tip = built.tip;
-        if (opened || starts) && self.trimmed > self.trimmed_framed() {
-            self.trims.push_back((self.trimmed, end_position));
+        if opened || starts {
+            let (trimmed, page_number) = (self.trimmed, active.number);
+            self.trims.note(Note { trimmed, page_number, end_position });
         }
         let id = self.pipeline.take_id();
         self.pipeline.push(Unit {

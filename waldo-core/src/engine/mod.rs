@@ -23,6 +23,7 @@ mod ring;
 mod rotation;
 mod sealing;
 mod stable;
+mod trims;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ use self::operation::ManageCompletion;
 use self::pipeline::Pipeline;
 use self::prepare::Preparer;
 use self::ring::{Active, Ring};
+use self::trims::{Note, Trims};
 
 /// The state machine. See the [module](self).
 pub struct Engine {
@@ -57,10 +59,8 @@ pub struct Engine {
     tip: u64,
     /// The trim point that was given a frame.
     trimmed: u64,
-    /// Trim points that were given a frame, with the position of its end, oldest first.
-    trims: VecDeque<(u64, u64)>,
-    /// The trim point that is durable.
-    trimmed_durable: u64,
+    /// The frames that carry it, and those before it.
+    trims: Trims,
     /// Position at which the last truncation ends; nothing is overwritten before it is durable.
     barrier: u64,
     /// Truncations that were given a frame.
@@ -158,14 +158,21 @@ impl Engine {
         };
         let unprepared: Vec<(u32, u64)> =
             recovered.unprepared.iter().map(|page| (*page, written(*page))).collect();
+        let mut trims = Trims::default();
+        for page in &recovered.pages {
+            trims.note(Note {
+                trimmed: page.trimmed_seq_no.min(trimmed),
+                page_number: page.number,
+                end_position: position(page.number, config.page_size, page.end),
+            });
+        }
         let full = recovered.full.iter().map(|&(page, number)| ring::Full { page, number });
         Self {
             pending: VecDeque::new(),
             pending_small: 0,
             tip,
             trimmed,
-            trims: VecDeque::new(),
-            trimmed_durable: trimmed,
+            trims,
             barrier: 0,
             epoch: published.progress.epoch(),
             incarnation: recovered.incarnation,
@@ -358,7 +365,6 @@ impl Engine {
         self.gather = None;
     }
 
-    pub fn debug(&self) -> String { format!("{:?} trimmed {} framed {} dur {} trims {:?} prog {} dpos {} barrier {} ring {:?} pipeline {} epoch {} {}", self.active, self.trimmed, self.trimmed_framed(), self.trimmed_durable, self.trims, self.published.progress.trimmed(), self.durability.position(), self.barrier, self.ring, self.pipeline.len(), self.epoch, self.published.progress.epoch()) }
     /// Ends a broken store that is asked to close.
     pub fn abandon(&mut self) {
         self.closed = true;

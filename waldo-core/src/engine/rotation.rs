@@ -68,13 +68,9 @@ impl Engine {
     /// Whether a trim up to `seq_no` gives up the page that comes next, which nothing did yet.
     pub(super) fn releases_next(&self, seq_no: u64) -> bool {
         let Some(full) = self.reused_next() else { return false };
-        let framed = self.trimmed_framed();
-        self.last_seq_no(full).is_some_and(|last| framed < last && last <= seq_no)
-    }
-
-    /// The trim point that the frames built so far carry.
-    pub(super) fn trimmed_framed(&self) -> u64 {
-        self.trims.back().map_or(self.trimmed_durable, |(trimmed, _)| *trimmed)
+        let framed = self.trims.beyond(full.number, u64::MAX);
+        let last_seq_no = self.last_seq_no(full);
+        last_seq_no.is_some_and(|last| framed.is_none_or(|framed| framed < last) && last <= seq_no)
     }
 
     /// Makes a trim point true for readers.
@@ -150,14 +146,15 @@ impl Engine {
             let oldest = self.published.progress.trimmed() + 1;
             return Err(Blocked::Full { oldest });
         }
-        if self.trimmed_framed() < last_seq_no {
+        let covers = |trimmed: Option<u64>| trimmed.is_some_and(|trimmed| trimmed >= last_seq_no);
+        if !covers(self.trims.beyond(full.number, u64::MAX)) {
             self.write_release(last_seq_no)?;
         }
         if self.published.progress.trimmed() < last_seq_no {
             return Err(Blocked::Io);
         }
         let durable = self.durability.position();
-        if self.trimmed_durable >= last_seq_no && self.barrier <= durable {
+        if covers(self.trims.beyond(full.number, durable)) && self.barrier <= durable {
             return Ok(());
         }
         if durable > self.position(full.number, 0) {
@@ -204,13 +201,5 @@ impl Engine {
             return None;
         }
         self.published.catalog.with(full.number, |page| page.last_seq_no)
-    }
-
-    /// Notes what became durable.
-    pub(super) fn trims_durable(&mut self) {
-        let durable = self.durability.position();
-        while let Some((trimmed, _)) = self.trims.pop_front_if(|(_, end)| *end <= durable) {
-            self.trimmed_durable = self.trimmed_durable.max(trimmed);
-        }
     }
 }

@@ -15,7 +15,7 @@ impl Engine {
             self.publish(unit);
         }
         if self.config.durable {
-            self.trims_durable();
+            self.trims.compact(self.durability.position());
         }
     }
 

@@ -701,7 +701,7 @@ impl<'a> Session<'a> {
         self.settle(summary)?;
         let outstanding = self.results.lock().outstanding;
         if outstanding > 0 {
-            return Err(format!("{outstanding} operations never ended; {:?} {:?} pend {} under way {}", self.engine.debug(), self.setup.config, self.engine.pending_count(), self.disk.under_way()));
+            return Err(format!("{outstanding} operations never ended"));
         }
         if self.published.progress.poison().is_some() {
             summary.poisoned += 1;
@@ -777,6 +777,14 @@ impl<'a> Session<'a> {
         let nonce = random.below(1000) as u32;
         let first = self.setup.recover(&disk, Recovery::Full, nonce)?;
         if let Some(damage) = first.damage {
+            if std::env::var("TRACE").is_ok() {
+                let setup = self.setup; let d = &disk;
+                eprintln!("{:?}", setup.config);
+                for scan in crate::recovery::scan_all(d, &setup.layout(Recovery::Full)).unwrap() {
+                    eprintln!("page {} others {:?}", scan.page, scan.others);
+                    if let Some(o) = scan.opened { eprintln!("   number {} pred {:?} tip {}..{} end {} torn {} d {} ({}:{}) inc {} live {} trims {:?} starts {:?}", o.content.number, o.open, o.first_tip, o.tip, o.content.end, o.torn_header, o.durable_through, o.durable_through/setup.config.page_size, o.durable_through%setup.config.page_size, o.incarnation, o.content.first_prev_seq_no, o.controls, o.starts); }
+                }
+            }
             return Err(format!("a crash ({crash:?}) is taken for damage: {damage:?}"));
         }
         let fast = self.setup.recover(&disk, Recovery::Fast, nonce)?;
