@@ -75,6 +75,8 @@ pub struct Place {
     pub frame: Option<(u64, u64)>,
     /// Offset at which what may be read ends.
     pub limit: u64,
+    /// The last log before that.
+    pub last_seq_no: u64,
     /// Offset by which at least one of the logs asked for has ended.
     pub enough: u64,
     /// Truncations that concern what is read.
@@ -132,6 +134,7 @@ impl PageUse {
             offset,
             frame,
             limit: self.end,
+            last_seq_no: self.last_seq_no,
             enough: enough.min(self.end),
             cuts: self.cuts.iter().filter(|cut| cut.before_offset > offset).copied().collect(),
         }

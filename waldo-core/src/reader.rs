@@ -250,6 +250,8 @@ struct Check<'a> {
     /// Where its last log ends.
     end: usize,
     last_seq_no: u64,
+    /// The log before the next one, where that was seen.
+    chain: Option<u64>,
     /// Bytes that would have been needed to go on.
     least: usize,
 }
@@ -290,6 +292,7 @@ impl<'a> Check<'a> {
             start: None,
             end: 0,
             last_seq_no: 0,
+            chain: None,
             least: 0,
         }
     }
@@ -301,10 +304,12 @@ impl<'a> Check<'a> {
                 None => self.header(bytes)?,
             };
             if go == Go::Stop {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
+        // A frame that ends early does so without a wrong checksum.
+        let seen = self.last_seq_no.max(self.after_seq_no);
+        if seen < self.plan.place.last_seq_no { self.fault("logs are missing") } else { Ok(()) }
     }
 
     fn offset(&self) -> u64 {
@@ -327,6 +332,7 @@ impl<'a> Check<'a> {
         });
         let Some(header) = header else { return self.fault("a frame's header is bad") };
         if header.kind != FrameKind::Data {
+            self.chain = None;
             self.at += header.length as usize;
             return Ok(Go::On);
         }
@@ -356,7 +362,7 @@ impl<'a> Check<'a> {
             return self.fault("a log reaches past its frame");
         }
         match decode_checked(rest, frame.tag) {
-            Ok(_) => Ok(self.take(&header, frame)),
+            Ok(_) => self.take(&header, frame),
             Err(RecordFault::Short) => {
                 self.least = header.size();
                 Ok(Go::Stop)
@@ -371,7 +377,7 @@ impl<'a> Check<'a> {
         Ok(Go::On)
     }
 
-    fn take(&mut self, header: &RecordHeader, frame: Frame) -> Go {
+    fn take(&mut self, header: &RecordHeader, frame: Frame) -> Result<Go, Fault> {
         let offset = self.offset();
         let void = self
             .plan
@@ -385,15 +391,23 @@ impl<'a> Check<'a> {
             // What a truncation made void ends the chunk, or is passed before it starts.
             self.at = (before_offset - self.plan.place.offset) as usize;
             self.frame = None;
-            return if self.start.is_some() { Go::Stop } else { Go::On };
+            self.chain = None;
+            return Ok(if self.start.is_some() { Go::Stop } else { Go::On });
         }
+        if self.chain.is_some_and(|chain| chain != header.prev_seq_no) {
+            return self.fault("a log does not follow the one before it");
+        }
+        self.chain = Some(header.seq_no);
         if header.seq_no > self.after_seq_no && self.start.is_none() {
+            if header.prev_seq_no > self.after_seq_no {
+                return self.fault("a log is missing");
+            }
             let frame_end = (frame.end - self.plan.place.offset) as usize;
             self.start = Some(ChunkStart { offset: self.at, frame: Some((frame_end, frame.tag)) });
         }
         self.at += header.size();
         self.end = self.at;
         self.last_seq_no = header.seq_no;
-        Go::On
+        Ok(Go::On)
     }
 }

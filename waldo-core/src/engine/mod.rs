@@ -245,7 +245,20 @@ impl Engine {
                 Ok(_) => self.sealing = None,
                 Err(errno) => self.fail("a write failed", Some(errno)),
             },
-            Purpose::Prepare => self.preparer.complete(completion.result),
+            Purpose::Prepare => self.prepared(completion.result),
+        }
+    }
+
+    /// Takes the end of a request that prepares a page.
+    fn prepared(&mut self, result: Result<usize, i32>) {
+        let synced = self.preparer.syncs();
+        self.preparer.complete(result);
+        // A failed sync may have lost what appends wrote to the page in the meantime, and the
+        // system does not say so twice.
+        if let (Some(page), Err(errno)) = (synced, result)
+            && !self.ring.free.contains(&page)
+        {
+            self.fail("a sync failed", Some(errno));
         }
     }
 

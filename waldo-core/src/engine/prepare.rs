@@ -51,6 +51,14 @@ impl Preparer {
         Some(Io::Zero { page, offset, len })
     }
 
+    /// The page that the request under way syncs, if it is a sync.
+    pub fn syncs(&self) -> Option<u32> {
+        match self.under_way {
+            Some(UnderWay::Sync { page }) => Some(page),
+            _ => None,
+        }
+    }
+
     /// Takes the end of the request that was under way.
     pub fn complete(&mut self, result: Result<usize, i32>) {
         match (self.under_way.take(), result) {

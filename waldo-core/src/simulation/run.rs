@@ -733,6 +733,14 @@ impl<'a> Session<'a> {
         let closed = self.disk.crash(Crash::Power, random);
         let again = self.setup.recover(&closed, Recovery::Full, nonce)?;
         if again.report.dropped.is_some_and(|dropped| dropped.frame_count > 0) {
+            if std::env::var("TRACE").is_ok() {
+                let setup = self.setup; let d = &closed;
+                eprintln!("{:?}", setup.config);
+                for scan in crate::recovery::scan_all(d, &setup.layout(Recovery::Full)).unwrap() {
+                    eprintln!("page {} others {:?}", scan.page, scan.others);
+                    if let Some(o) = scan.opened { eprintln!("   number {} pred {:?} tip {}..{} end {} torn {} d {} ({}:{}) inc {} live {} trims {:?} starts {:?}", o.content.number, o.open, o.first_tip, o.tip, o.content.end, o.torn_header, o.durable_through, o.durable_through/setup.config.page_size, o.durable_through%setup.config.page_size, o.incarnation, o.content.first_prev_seq_no, o.controls, o.starts); }
+                }
+            }
             return Err(format!("a closed store has a torn tail: {:?}", again.report));
         }
         // A trim that a full ring had no room for lives in memory only.
