@@ -304,7 +304,8 @@ impl<'a> Check<'a> {
                 None => self.header(bytes)?,
             };
             if go == Go::Stop {
-                return Ok(());
+                let enough = self.offset() + self.least as u64 <= self.plan.place.limit;
+                return if enough { Ok(()) } else { self.fault("a frame is cut short") };
             }
         }
         // A frame that ends early does so without a wrong checksum.

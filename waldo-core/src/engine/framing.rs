@@ -284,7 +284,7 @@ impl Engine {
         let room = if self.releases_next(up_to_seq_no) { Room::Release } else { Room::Normal };
         match self.prepare_control(room) {
             Ok(()) => Ok(true),
-            Err(Blocked::Full { .. }) => Ok(false),
+            Err(Blocked::Full { .. } | Blocked::NoRoom) => Ok(false),
             Err(blocked) => Err(blocked),
         }
     }
@@ -330,6 +330,19 @@ impl Engine {
         self.trims.clear();
         self.epoch += 1;
         self.write_control(Control::Clear, Change::Clear, Some(done));
+        Ok(())
+    }
+
+    /// Writes the trim point once more, under the incarnation that recovery chose.
+    pub(super) fn write_repair(&mut self) -> Result<(), Blocked> {
+        match self.prepare_control(Room::Release) {
+            Err(Blocked::NoRoom) => self.prepare_control(Room::Normal)?,
+            result => result?,
+        }
+        let Some(Operation::Repair { done }) = self.pending.pop_front() else { return Ok(()) };
+        let up_to_seq_no = self.trimmed;
+        let change = Change::Trim { up_to_seq_no, within: 0 };
+        self.write_control(Control::Trim { up_to_seq_no }, change, Some(done));
         Ok(())
     }
 

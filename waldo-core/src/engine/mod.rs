@@ -124,6 +124,8 @@ impl Purpose {
 enum Blocked {
     /// For I/O that is under way, or that starts now.
     Io,
+    /// For ever: the active page has no room left, not even the last resort.
+    NoRoom,
     /// For the user to trim.
     Full { oldest: u64 },
     /// For room on disk.
@@ -271,7 +273,7 @@ impl Engine {
         while let Some(step) = self.next_step() {
             match step {
                 Ok(()) => self.release_ahead(),
-                Err(Blocked::Io) => break,
+                Err(Blocked::Io | Blocked::NoRoom) => break,
                 Err(Blocked::Full { oldest }) => {
                     if !self.refuse_full(oldest) {
                         break;
@@ -394,6 +396,7 @@ impl Engine {
             Operation::Trim { .. } => Some(self.write_trim()),
             Operation::Truncate { .. } => Some(self.write_truncate()),
             Operation::Clear { .. } => Some(self.write_clear()),
+            Operation::Repair { .. } => Some(self.write_repair()),
             Operation::Sync { .. } => {
                 self.await_sync();
                 Some(Ok(()))

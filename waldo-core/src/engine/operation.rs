@@ -76,6 +76,12 @@ pub enum Operation {
         /// Takes the result.
         done: ManageCompletion,
     },
+    /// Writes the trim point under the new incarnation, so that what recovery cut off is never
+    /// taken for part of the log again.
+    Repair {
+        /// Takes the result.
+        done: ManageCompletion,
+    },
     /// Finishes what was submitted, seals, and ends the store.
     Close {
         /// Takes the result.
@@ -92,6 +98,7 @@ impl Operation {
             | Self::Trim { done, .. }
             | Self::Truncate { done, .. }
             | Self::Clear { done }
+            | Self::Repair { done }
             | Self::Close { done } => Finished::Manage(done, Err(manage)),
         }
     }

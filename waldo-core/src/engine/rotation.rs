@@ -46,6 +46,9 @@ impl Engine {
                 return Ok(open_len);
             }
         }
+        if room == Room::Release && self.active.is_some() {
+            return Err(Blocked::NoRoom);
+        }
         self.rotate()?;
         Ok(open_frame_len)
     }
@@ -148,7 +151,15 @@ impl Engine {
         }
         let covers = |trimmed: Option<u64>| trimmed.is_some_and(|trimmed| trimmed >= last_seq_no);
         if !covers(self.trims.beyond(full.number, u64::MAX)) {
-            self.write_release(last_seq_no)?;
+            match self.write_release(last_seq_no) {
+                // Only the repair of a damaged page takes the room that is kept for this. Then
+                // the next open frame says it, and a crash just there looks like damage.
+                Err(Blocked::NoRoom) => {
+                    self.trimmed = self.trimmed.max(last_seq_no);
+                    return Ok(());
+                }
+                result => result?,
+            }
         }
         if self.published.progress.trimmed() < last_seq_no {
             return Err(Blocked::Io);

@@ -173,6 +173,7 @@ impl<'a> Chain<'a> {
         }
         let trimmed = log.trimmed;
         log.trimmed = log.first_prev_seq_no();
+        log.beheaded = true;
         let missing = first.open.predecessor_page_number;
         let durable = self.pages.iter().map(|page| page.durable_through).max().unwrap_or(0);
         // Where nothing of the page was promised, it was overwritten without ceremony.
@@ -211,7 +212,8 @@ impl<'a> Chain<'a> {
         let frames: u64 = self.leftovers().map(|other| other.count).sum();
         let stale = self.stale.len() as u64;
         let torn = self.pages.last().is_some_and(|page| page.torn_header) || frames + stale > 0;
-        let place = self.pages.last();
+        // Where the beginning is lost, that is told; else the place where the tail was torn.
+        let place = if log.beheaded { None } else { self.pages.last() };
         RecoveryReport {
             page_count: self.pages.len() as u64,
             sealed_page_count: self.pages.iter().filter(|page| page.sealed).count() as u64,
@@ -219,7 +221,7 @@ impl<'a> Chain<'a> {
             log_count: log.pages.iter().map(|page| page.log_count - page.trimmed_count).sum(),
             after_seq_no: log.trimmed,
             prev_seq_no: log.tip,
-            dropped: (torn && !damaged).then(|| Dropped {
+            dropped: ((torn || log.beheaded) && !damaged).then(|| Dropped {
                 page: place.map_or(0, |last| last.content.page),
                 offset: place.map_or(PAGE_HEADER_SIZE as u64, |last| last.content.end),
                 frame_count: frames + stale,
@@ -296,6 +298,8 @@ struct Replay {
     tip: u64,
     trimmed: u64,
     cleared: bool,
+    /// Logs before the first page are missing, though nothing gave them up.
+    beheaded: bool,
 }
 
 impl Replay {

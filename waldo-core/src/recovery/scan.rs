@@ -81,6 +81,10 @@ pub fn scan_page(source: &dyn PageSource, layout: &Layout, page: u32) -> io::Res
     let mut scan = Scan::new(source, layout, page);
     let opened = scan.opened()?;
     let others = scan.others(opened.as_ref())?;
+    let mut opened = opened;
+    if let Some(opened) = &mut opened {
+        opened.durable_through = opened.durable_through.max(others.own_promise);
+    }
     Ok(PageScan {
         page,
         incarnation_max: others.incarnation_max,
@@ -372,6 +376,8 @@ struct Others {
     /// Number and end position of the page's own frames.
     own: Option<(u64, u64)>,
     incarnation_max: u64,
+    /// What the page's own seal says is durable.
+    own_promise: u64,
 }
 
 impl Others {
@@ -381,7 +387,7 @@ impl Others {
             (number, position(number, page_size, opened.content.end))
         });
         let incarnation_max = opened.map_or(0, |opened| opened.incarnation);
-        Self { found: Vec::new(), own, incarnation_max }
+        Self { found: Vec::new(), own, incarnation_max, own_promise: 0 }
     }
 
     fn note(&mut self, header: Option<FrameHeader>) {
@@ -394,6 +400,7 @@ impl Others {
                 && header.durable_through <= end
         });
         if told {
+            self.own_promise = header.durable_through;
             return;
         }
         let same = self.found.iter_mut().find(|evidence| {

@@ -34,8 +34,6 @@ pub struct Summary {
     pub closes: u64,
     /// Logs whose append was acknowledged.
     pub logs: u64,
-    /// Times that the ring went on to another page.
-    pub rotations: u64,
     /// Torn tails that were dropped.
     pub torn: u64,
     /// Stores that were broken by an I/O failure.
@@ -54,7 +52,6 @@ impl std::ops::AddAssign for Summary {
         self.crashes += other.crashes;
         self.closes += other.closes;
         self.logs += other.logs;
-        self.rotations += other.rotations;
         self.torn += other.torn;
         self.poisoned += other.poisoned;
         self.reads += other.reads;
@@ -197,6 +194,8 @@ struct Session<'a> {
     unsettled: bool,
     /// Appends may be refused: they are submitted one at a time.
     serial: bool,
+    /// A torn tail was found when the store was opened; it stays until it is overwritten.
+    opened_torn: bool,
     buffers: usize,
     queue: VecDeque<Operation>,
 }
@@ -255,13 +254,14 @@ impl<'a> Session<'a> {
             readers: Vec::new(),
             now_ns: 0,
             unsettled: false,
+            opened_torn: found.report.dropped.is_some() || recovery == Recovery::Fast,
             serial: setup.config.retention != Retention::Overwrite,
             buffers,
             queue: VecDeque::new(),
             published,
         };
-        let found = session.read_all(trimmed)?;
-        if found != session.model.latest().visible(trimmed) {
+        let read = session.read_all(trimmed)?;
+        if read != session.model.latest().visible(trimmed) {
             return Err("what is read after opening is not what was recovered".into());
         }
         for _ in 0..random.between(1, 3) {
@@ -732,15 +732,8 @@ impl<'a> Session<'a> {
         let nonce = random.below(1000) as u32;
         let closed = self.disk.crash(Crash::Power, random);
         let again = self.setup.recover(&closed, Recovery::Full, nonce)?;
-        if again.report.dropped.is_some_and(|dropped| dropped.frame_count > 0) {
-            if std::env::var("TRACE").is_ok() {
-                let setup = self.setup; let d = &closed;
-                eprintln!("{:?}", setup.config);
-                for scan in crate::recovery::scan_all(d, &setup.layout(Recovery::Full)).unwrap() {
-                    eprintln!("page {} others {:?}", scan.page, scan.others);
-                    if let Some(o) = scan.opened { eprintln!("   number {} pred {:?} tip {}..{} end {} torn {} d {} ({}:{}) inc {} live {} trims {:?} starts {:?}", o.content.number, o.open, o.first_tip, o.tip, o.content.end, o.torn_header, o.durable_through, o.durable_through/setup.config.page_size, o.durable_through%setup.config.page_size, o.incarnation, o.content.first_prev_seq_no, o.controls, o.starts); }
-                }
-            }
+        let leftover = |dropped: crate::recovery::Dropped| dropped.frame_count > 0;
+        if again.report.dropped.is_some_and(leftover) && !self.opened_torn {
             return Err(format!("a closed store has a torn tail: {:?}", again.report));
         }
         // A trim that a full ring had no room for lives in memory only.
@@ -785,14 +778,6 @@ impl<'a> Session<'a> {
         let nonce = random.below(1000) as u32;
         let first = self.setup.recover(&disk, Recovery::Full, nonce)?;
         if let Some(damage) = first.damage {
-            if std::env::var("TRACE").is_ok() {
-                let setup = self.setup; let d = &disk;
-                eprintln!("{:?}", setup.config);
-                for scan in crate::recovery::scan_all(d, &setup.layout(Recovery::Full)).unwrap() {
-                    eprintln!("page {} others {:?}", scan.page, scan.others);
-                    if let Some(o) = scan.opened { eprintln!("   number {} pred {:?} tip {}..{} end {} torn {} d {} ({}:{}) inc {} live {} trims {:?} starts {:?}", o.content.number, o.open, o.first_tip, o.tip, o.content.end, o.torn_header, o.durable_through, o.durable_through/setup.config.page_size, o.durable_through%setup.config.page_size, o.incarnation, o.content.first_prev_seq_no, o.controls, o.starts); }
-                }
-            }
             return Err(format!("a crash ({crash:?}) is taken for damage: {damage:?}"));
         }
         let fast = self.setup.recover(&disk, Recovery::Fast, nonce)?;
@@ -874,6 +859,7 @@ fn flip_bits(
         let found = setup.recover(&damaged, Recovery::Full, 1)?;
         if found.damage.is_some() {
             summary.corruptions += 1;
+            repair(setup, damaged, found, random)?;
             continue;
         }
         let logs = read_recovered(setup, &damaged, &found)?;
@@ -889,6 +875,43 @@ fn flip_bits(
                 whole.len()
             ));
         }
+    }
+    Ok(())
+}
+
+/// Cuts a damaged log as `CorruptionPolicy::Truncate` does: afterwards it is sound, and holds what
+/// was left.
+fn repair(
+    setup: &Setup,
+    mut disk: Disk,
+    found: Assembled,
+    random: &mut Random,
+) -> Result<(), String> {
+    let pool = Pool::new(8, 1, setup.config.buf_capacity, false).map_err(|e| e.to_string())?;
+    let published = Published::new(setup.config.store_id, pool, 1, &found.recovered);
+    let (tip, trimmed) = (found.recovered.tip, found.recovered.trimmed);
+    let mut engine = Engine::new(setup.config.clone(), published, found.recovered);
+    let ended = Arc::new(Mutex::new(None));
+    let result = Arc::clone(&ended);
+    engine.submit(Operation::Repair { done: Box::new(move |end| *result.lock() = Some(end)) });
+    for _ in 0..1000 {
+        engine.pump(0);
+        let mut requests = Vec::new();
+        engine.take_requests(&mut requests);
+        requests.into_iter().for_each(|request| disk.submit(request));
+        let mut finished = Vec::new();
+        engine.take_finished(&mut finished);
+        finished.into_iter().for_each(Finished::run);
+        let Some(completion) = disk.complete_one(random) else { break };
+        engine.complete(&completion);
+    }
+    if !matches!(*ended.lock(), Some(Ok(()))) {
+        return Err(format!("a repair did not end well: {:?}", ended.lock()));
+    }
+    let again = setup.recover(&disk.crash(Crash::Power, random), Recovery::Full, 7)?;
+    let same = again.recovered.tip == tip && again.recovered.trimmed >= trimmed;
+    if again.damage.is_some() || !same {
+        return Err(format!("a repaired store is still damaged: {again:?}, tip {tip}"));
     }
     Ok(())
 }
