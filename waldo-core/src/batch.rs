@@ -230,6 +230,15 @@ pub fn check_log(log: &Log<'_>, limits: &BatchLimits) -> Result<(), AppendError>
     check_size(log.seq_no(), log.data().len(), limits)
 }
 
+/// Checks the size of a payload that the worker is to number.
+pub(crate) fn check_payload(
+    ordinal: u64,
+    len: usize,
+    limits: &BatchLimits,
+) -> Result<(), AppendError> {
+    check_size(ordinal, len, limits)
+}
+
 fn check_size(seq_no: u64, len: usize, limits: &BatchLimits) -> Result<(), AppendError> {
     let size = record_size(len);
     if size > limits.size || u32::try_from(len).is_err() {

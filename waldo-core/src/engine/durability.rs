@@ -65,6 +65,11 @@ impl Durability {
         self.held = Some((self.promised(), until));
     }
 
+    /// Has frames promise nothing until [`hold_promises`](Self::hold_promises) says when.
+    pub fn withhold_promises(&mut self) {
+        self.held = Some((0, u64::MAX));
+    }
+
     pub fn deadline_ns(&self) -> Option<u64> {
         self.deadline_ns
     }

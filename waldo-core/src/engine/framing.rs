@@ -343,6 +343,9 @@ impl Engine {
         let up_to_seq_no = self.trimmed;
         let change = Change::Trim { up_to_seq_no, within: 0 };
         self.write_control(Control::Trim { up_to_seq_no }, change, Some(done));
+        if let Some(active) = &self.active {
+            self.durability.hold_promises(self.position(active.number, active.offset));
+        }
         Ok(())
     }
 

@@ -169,6 +169,10 @@ impl Engine {
             });
         }
         let full = recovered.full.iter().map(|&(page, number)| ring::Full { page, number });
+        let mut durability = Durability::new(durable_position, config.flush_interval_ns);
+        if recovered.repair {
+            durability.withhold_promises();
+        }
         Self {
             pending: VecDeque::new(),
             pending_small: 0,
@@ -184,7 +188,7 @@ impl Engine {
             gather: None,
             next_segment: published.tail.next_number(),
             pipeline: Pipeline::default(),
-            durability: Durability::new(durable_position, config.flush_interval_ns),
+            durability,
             to_seal: VecDeque::new(),
             sealing: None,
             preparer: Preparer::new(unprepared),

@@ -56,9 +56,10 @@ pub fn assemble(
     }
     let damage = chain.damage(layout, &mut log);
     log.count_trimmed(source, layout)?;
-    let incarnation = chain.next_incarnation(scans, damage.is_some(), nonce);
+    let incarnation = chain.next_incarnation(scans, damage.is_some() || log.beheaded, nonce);
     let report = chain.report(&log, scans, damage.is_some());
-    let recovered = chain.recovered(layout, log, incarnation, scans);
+    let repair = damage.is_some() || log.beheaded;
+    let recovered = Recovered { repair, ..chain.recovered(layout, log, incarnation, scans) };
     Ok(Assembled { recovered, report, damage })
 }
 
@@ -197,10 +198,10 @@ impl<'a> Chain<'a> {
             .filter(move |other| other.page_number >= number && other.incarnation >= incarnation)
     }
 
-    fn next_incarnation(&self, scans: &[PageScan], damaged: bool, nonce: u32) -> u64 {
+    fn next_incarnation(&self, scans: &[PageScan], lossy: bool, nonce: u32) -> u64 {
         let last = self.pages.last().map_or(0, |page| page.incarnation);
         let torn = self.pages.last().is_some_and(|page| page.torn_header || page.sealed);
-        let clean = !damaged && !torn && self.stale.is_empty() && self.leftovers().count() == 0;
+        let clean = !lossy && !torn && self.stale.is_empty() && self.leftovers().count() == 0;
         if clean && last > 0 {
             return last;
         }
@@ -266,6 +267,7 @@ impl<'a> Chain<'a> {
             trimmed: log.trimmed,
             incarnation,
             pages: log.pages,
+            repair: false,
         }
     }
 }

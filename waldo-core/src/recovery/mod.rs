@@ -76,6 +76,9 @@ pub struct Recovered {
     pub incarnation: u64,
     /// The largest page number seen anywhere.
     pub page_number_max: u64,
+    /// Something that the files still claim is gone: the first thing to write is
+    /// [`Operation::Repair`](crate::engine::Operation::Repair), and nothing is promised before.
+    pub repair: bool,
 }
 
 /// The page that is written.

@@ -243,6 +243,7 @@ impl<'a> Session<'a> {
                 state.visible(trimmed).len()
             ));
         }
+        let repair = recovered.repair;
         let engine = Engine::new(setup.config.clone(), Arc::clone(&published), recovered);
         let mut session = Self {
             setup,
@@ -266,6 +267,10 @@ impl<'a> Session<'a> {
         }
         for _ in 0..random.between(1, 3) {
             session.add_reader(random);
+        }
+        if repair {
+            let done = session.manage_done(0, Kind::Trim);
+            session.queue.push_back(Operation::Repair { done });
         }
         Ok(session)
     }
@@ -465,6 +470,10 @@ impl<'a> Session<'a> {
     fn append_wrongly(&mut self, random: &mut Random) {
         let tip = self.model.latest().tip;
         if tip == 0 || self.unsettled || self.published.progress.poison().is_some() {
+            return;
+        }
+        // An operation that may still be refused makes the tip uncertain.
+        if self.serial && self.results.lock().outstanding > 0 {
             return;
         }
         let limits = self.setup.config.batch_limits();

@@ -1,0 +1,228 @@
+//! What the headers of the page files say, and what to do where one is not as it should be.
+//!
+//! A header is written once, when the file is made, and is durable before any frame. So one that
+//! is blank or torn in a file without frames is a crash while the store was made, or grew; in a
+//! file with frames it is damage.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use super::pages::{Sources, open_existing, read_full};
+use super::{Geometry, io_error};
+use crate::driver::files::Home;
+use crate::error::{Corruption, Error};
+use crate::format::bytes::is_zero;
+use crate::format::page_header::PageHeaderFault;
+use crate::format::{PAGE_HEADER_SIZE, PageHeader};
+use crate::options::{CorruptionPolicy, Options};
+use crate::recovery::scan_page;
+
+/// No store has more pages; see [`Options::validate`].
+const RING_SIZE_MAX: u32 = 1 << 20;
+
+/// The page files that exist.
+pub(super) struct Survey {
+    /// What their headers agree on; `None` where no file has a header that can be used, and
+    /// nothing suggests that one ever did.
+    pub geometry: Option<Geometry>,
+    pages: Vec<(u32, State)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// As it should be.
+    Good,
+    /// Never completed: it will be.
+    Incomplete,
+    /// The header is lost, the frames are not: it is written again.
+    Headless(&'static str),
+    /// Not a page of this store, or not this page.
+    Wrong(&'static str),
+}
+
+type Decoded = Result<PageHeader, PageHeaderFault>;
+
+impl Survey {
+    /// Reads all headers. Changes nothing.
+    pub fn of(home: &Home, options: &Options) -> Result<Self, Error> {
+        let mut found = Vec::new();
+        for page in home.page_ids()? {
+            if page >= RING_SIZE_MAX {
+                let reason = format!("page file {page} is none that a store could have");
+                return Err(Error::NotAStore { path: home.path().to_owned(), reason });
+            }
+            found.push((page, read_header(home, page)?));
+        }
+        let geometry = elect(&found);
+        let mut pages = Vec::new();
+        for (page, decoded) in found {
+            let state = match geometry {
+                Some(geometry) => judge(home, options, &geometry, page, decoded)?,
+                None => judge_alone(home, page, decoded)?,
+            };
+            pages.push((page, state));
+        }
+        Ok(Self { geometry, pages })
+    }
+
+    /// Numbers of the page files that exist, ascending.
+    pub fn page_ids(&self) -> Vec<u32> {
+        self.pages.iter().map(|(page, _)| *page).collect()
+    }
+
+    /// One more than the largest of them.
+    pub fn page_count(&self) -> u32 {
+        self.pages.last().map_or(0, |(page, _)| page.saturating_add(1))
+    }
+
+    /// Whether a page file exists, with its header.
+    pub fn is_complete(&self, page: u32) -> bool {
+        self.pages.iter().any(|(known, state)| *known == page && *state == State::Good)
+    }
+
+    /// Refuses damaged headers, or copies their files away and makes way for new ones, as the
+    /// options say. Answers the first damage.
+    pub fn settle_damage(
+        &mut self,
+        home: &Home,
+        options: &Options,
+        quarantined: &mut Vec<PathBuf>,
+    ) -> Result<Option<Corruption>, Error> {
+        let mut first = None;
+        for (page, state) in &mut self.pages {
+            let (detail, keeps_frames) = match *state {
+                State::Good | State::Incomplete => continue,
+                State::Headless(detail) => (detail, true),
+                State::Wrong(detail) => (detail, false),
+            };
+            let corruption = Corruption { page: *page, offset: 0, after_seq_no: 0, detail };
+            if options.corruption == CorruptionPolicy::Refuse {
+                return Err(corruption.into());
+            }
+            log::warn!("{corruption}; the file is copied to the quarantine and made anew");
+            quarantined.push(home.quarantine(*page, 0)?);
+            if !keeps_frames {
+                home.remove_page(*page)?;
+            }
+            *state = State::Incomplete;
+            first.get_or_insert(corruption);
+        }
+        Ok(first)
+    }
+}
+
+fn read_header(home: &Home, page: u32) -> Result<Decoded, Error> {
+    let path = home.page_path(page);
+    let mut block = vec![0; PAGE_HEADER_SIZE];
+    let Some(file) = open_existing(home, page)? else { return Ok(Err(PageHeaderFault::Blank)) };
+    let len = read_full(&file, 0, &mut block).map_err(|error| io_error("read", &path, error))?;
+    if len < PAGE_HEADER_SIZE {
+        // Not even a header's length: it was never completed.
+        return Ok(Err(PageHeaderFault::Blank));
+    }
+    match PageHeader::decode(&block) {
+        Err(PageHeaderFault::Newer { version, features }) => {
+            Err(Error::Newer { path, version, features })
+        }
+        // A tear may have kept the end of the block and lost its start.
+        Err(PageHeaderFault::Foreign) if block.starts_with(&[0; 8]) => {
+            Ok(Err(PageHeaderFault::Damaged))
+        }
+        decoded => Ok(decoded),
+    }
+}
+
+/// The geometry that most headers have; where two are as frequent, that of the lowest page.
+fn elect(found: &[(u32, Decoded)]) -> Option<Geometry> {
+    let geometries =
+        || found.iter().filter_map(|(_, decoded)| decoded.as_ref().ok()).map(Geometry::of);
+    let mut votes: HashMap<Geometry, usize> = HashMap::new();
+    for geometry in geometries() {
+        *votes.entry(geometry).or_default() += 1;
+    }
+    let most = votes.values().copied().max()?;
+    geometries().find(|geometry| votes.get(geometry) == Some(&most))
+}
+
+/// Judges a page of a store whose geometry is known from other headers, or this one.
+fn judge(
+    home: &Home,
+    options: &Options,
+    geometry: &Geometry,
+    page: u32,
+    decoded: Decoded,
+) -> Result<State, Error> {
+    match decoded {
+        Ok(header) if header == geometry.header(page) => complete_or_short(home, geometry, page),
+        Ok(header) if header.store_id != geometry.store_id => {
+            Ok(State::Wrong("the file belongs to another store"))
+        }
+        Ok(header) if header.page_id != page => {
+            Ok(State::Wrong("the file has the header of another page"))
+        }
+        Ok(_) => Ok(State::Wrong("the header disagrees with those of the other pages")),
+        Err(PageHeaderFault::Foreign) => {
+            Ok(State::Wrong("the file does not start as a page does"))
+        }
+        Err(_) if holds_frames(home, options, geometry, page)? => {
+            Ok(State::Headless("the page's header is damaged"))
+        }
+        Err(_) => Ok(State::Incomplete),
+    }
+}
+
+/// A file that was cut short gets its size back; recovery tells whether logs are missing.
+fn complete_or_short(home: &Home, geometry: &Geometry, page: u32) -> Result<State, Error> {
+    let path = home.page_path(page);
+    let size = std::fs::metadata(&path).map_err(|error| io_error("stat", &path, error))?.len();
+    Ok(if size == geometry.page_size { State::Good } else { State::Incomplete })
+}
+
+/// Judges a page where no page has a header that can be used.
+fn judge_alone(home: &Home, page: u32, decoded: Decoded) -> Result<State, Error> {
+    match decoded {
+        Err(PageHeaderFault::Foreign) => {
+            let name = home.page_path(page);
+            Err(Error::NotAStore {
+                path: home.path().to_owned(),
+                reason: format!("{} does not start as a page does", name.display()),
+            })
+        }
+        _ if is_blank(home, page)? => Ok(State::Incomplete),
+        _ => Ok(State::Wrong("no page of the store has a good header")),
+    }
+}
+
+fn holds_frames(
+    home: &Home,
+    options: &Options,
+    geometry: &Geometry,
+    page: u32,
+) -> Result<bool, Error> {
+    let source = Sources::only(home, page)?;
+    let layout = geometry.layout(options, page.saturating_add(1));
+    let scan = scan_page(&source, &layout, page)
+        .map_err(|error| io_error("read", &home.page_path(page), error))?;
+    Ok(scan.opened.is_some() || !scan.others.is_empty())
+}
+
+/// Whether nothing was ever written behind the header.
+fn is_blank(home: &Home, page: u32) -> Result<bool, Error> {
+    const STEP: usize = 256 * 1024;
+
+    let path = home.page_path(page);
+    let Some(file) = open_existing(home, page)? else { return Ok(true) };
+    let mut bytes = vec![0; STEP];
+    let mut offset = PAGE_HEADER_SIZE as u64;
+    loop {
+        let len =
+            read_full(&file, offset, &mut bytes).map_err(|error| io_error("read", &path, error))?;
+        if !is_zero(bytes.get(..len).unwrap_or_default()) {
+            return Ok(false);
+        }
+        if len < STEP {
+            return Ok(true);
+        }
+        offset += len as u64;
+    }
+}

@@ -1,0 +1,360 @@
+//! Opening a store: from a path and options to everything that the worker and the handles need.
+//!
+//! All of this blocks, and runs on the thread that becomes the worker. The order matters:
+//!
+//! 1. the options are checked, and the directory is locked;
+//! 2. `headers`: what the page files' headers say, before anything is changed;
+//! 3. `pages`: recovery reads the frames, still without changing anything, and decides whether
+//!    the store is intact;
+//! 4. `resize`: whether the ring can get the size that is asked for;
+//! 5. only then files are copied away, removed and made.
+
+mod headers;
+mod pages;
+mod resize;
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::driver::files::{Home, PageFile, PageFiles, direct_supported};
+use crate::engine::Config;
+use crate::error::{Corruption, Error};
+use crate::format::{PageHeader, StoreId};
+use crate::index::Spacing;
+use crate::memory::{Pool, ReadPool};
+use crate::options::{BLOCK_SIZE, CorruptionPolicy, IoMode, Options};
+use crate::published::Published;
+use crate::recovery::{Assembled, Layout, Recovered, RecoveryReport, assemble, scan_all};
+
+use self::headers::Survey;
+use self::pages::Sources;
+
+/// Most threads that read pages while a store is opened.
+const SCAN_THREADS_MAX: usize = 8;
+
+/// Writes under way at a time, whatever the options say: more than that gains nothing, and every
+/// one of them is in doubt after a crash.
+pub(crate) const WRITES_MAX: u32 = 16;
+
+/// A store that is open, but that nobody writes to yet.
+pub(crate) struct Opened {
+    /// The right to the directory. Dropping it releases the lock.
+    pub home: Home,
+    /// The page files.
+    pub files: Arc<PageFiles>,
+    /// For the engine.
+    pub config: Config,
+    /// Where the log goes on.
+    pub recovered: Recovered,
+    /// What readers see.
+    pub published: Arc<Published>,
+    /// Memory for cold reads.
+    pub read_pool: Arc<ReadPool>,
+    /// What recovery found.
+    pub report: RecoveryReport,
+    /// The log was cut: what was left behind the cut must be made harmless before anything else.
+    pub needs_repair: bool,
+}
+
+/// What is the same in all page headers of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Geometry {
+    store_id: StoreId,
+    page_size: u64,
+    alignment: u32,
+    seal_capacity: u32,
+}
+
+impl Geometry {
+    /// That of a new store.
+    fn new(options: &Options, direct: bool) -> Result<Self, getrandom::Error> {
+        let mut id = [0; 16];
+        getrandom::fill(&mut id)?;
+        let alignment = if direct { BLOCK_SIZE } else { 8 };
+        Ok(Self {
+            store_id: StoreId(id),
+            page_size: options.file_capacity,
+            alignment: alignment as u32,
+            // `validate` keeps it below the size of a page, and that below 16 GiB.
+            seal_capacity: options.seal_capacity(alignment) as u32,
+        })
+    }
+
+    fn of(header: &PageHeader) -> Self {
+        Self {
+            store_id: header.store_id,
+            page_size: header.page_size,
+            alignment: header.frame_alignment,
+            seal_capacity: header.seal_capacity,
+        }
+    }
+
+    fn header(&self, page_id: u32) -> PageHeader {
+        PageHeader {
+            store_id: self.store_id,
+            page_id,
+            page_size: self.page_size,
+            frame_alignment: self.alignment,
+            seal_capacity: self.seal_capacity,
+        }
+    }
+
+    fn seal_offset(&self) -> u64 {
+        self.page_size - u64::from(self.seal_capacity)
+    }
+
+    fn layout(&self, options: &Options, ring_size: u32) -> Layout {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Layout {
+            store_id: self.store_id,
+            ring_size,
+            page_size: self.page_size,
+            alignment: u64::from(self.alignment),
+            seal_offset: self.seal_offset(),
+            index_capacity: options.index_capacity,
+            spacing: spacing(options),
+            recovery: options.recovery,
+            threads: threads.min(SCAN_THREADS_MAX),
+        }
+    }
+
+    fn config(&self, options: &Options) -> Config {
+        Config {
+            store_id: self.store_id,
+            ring_size: options.ring_size,
+            page_size: self.page_size,
+            alignment: u64::from(self.alignment),
+            seal_capacity: u64::from(self.seal_capacity),
+            buf_capacity: options.buf_capacity,
+            page_capacity: options.page_capacity,
+            index_capacity: options.index_capacity,
+            spacing: spacing(options),
+            durable: options.file_o_dsync,
+            retention: options.retention,
+            writes_max: options.queue_depth.min(WRITES_MAX) as usize,
+            flush_interval_ns: options
+                .flush_interval
+                .map(|interval| u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX)),
+        }
+    }
+}
+
+/// Opens the store at `path`, or makes one.
+///
+/// # Errors
+///
+/// Every variant of [`Error`] but those of a store that is open already. After an error the
+/// directory is unlocked; after any but [`Error::Io`] nothing in it was changed, unless the
+/// corruption policy asked for that.
+pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened, Error> {
+    let started = Instant::now();
+    options.validate()?;
+    let home = Home::acquire(path)?;
+    let mut survey = Survey::of(&home, options)?;
+    let direct = wants_direct(&home, options, survey.geometry.as_ref())?;
+    let is_new = survey.geometry.is_none();
+    let geometry = match survey.geometry {
+        Some(geometry) => geometry,
+        None => Geometry::new(options, direct).map_err(|error| {
+            io_error("get a random id for", path, io::Error::other(error.to_string()))
+        })?,
+    };
+    check_capacity(options, &geometry)?;
+
+    let mut quarantined = Vec::new();
+    let header_damage = survey.settle_damage(&home, options, &mut quarantined)?;
+    let ring_size = options.ring_size.max(survey.page_count());
+    let found = recover(&home, options, &geometry, ring_size)?;
+    let (mut recovered, mut report, cut) = decide(&home, options, found, &mut quarantined)?;
+    let surplus = resize::check(options, &mut recovered, &survey.page_ids())?;
+
+    resize::remove(&home, &surplus)?;
+    make_pages(&home, options, &geometry, &survey, is_new)?;
+    let files = open_files(&home, options, direct)?;
+    sync_logs(&home, &recovered)?;
+    recovered.unprepared = unprepared(&recovered, &files);
+
+    report.created = is_new;
+    report.cut = cut.clone().or(header_damage);
+    report.quarantined = quarantined;
+    let published = publish(&home, options, &geometry, &recovered)?;
+    report.duration = started.elapsed();
+    Ok(Opened {
+        home,
+        files: Arc::new(files),
+        config: geometry.config(options),
+        published,
+        recovered,
+        read_pool: ReadPool::new(options.read_capacity),
+        report,
+        needs_repair: cut.is_some(),
+    })
+}
+
+fn spacing(options: &Options) -> Spacing {
+    Spacing {
+        bytes: options.index_sparse_bytes as u64,
+        count: options.index_sparse_count as u64,
+    }
+}
+
+fn io_error(action: &'static str, path: &Path, source: io::Error) -> Error {
+    Error::Io { action, path: path.to_owned(), source }
+}
+
+/// Whether appends are to go past the page cache.
+fn wants_direct(
+    home: &Home,
+    options: &Options,
+    existing: Option<&Geometry>,
+) -> Result<bool, Error> {
+    let aligned = existing.is_none_or(|geometry| geometry.alignment as usize >= BLOCK_SIZE);
+    let refuse = |reason: String| Err(Error::Option { name: "io", value: "Direct".into(), reason });
+    match options.io {
+        IoMode::Buffered => Ok(false),
+        IoMode::Auto => Ok(options.file_o_dsync && aligned && direct_supported(home.path())),
+        IoMode::Direct if !aligned => refuse(
+            "the store was made for buffered I/O, with frames that are not aligned to blocks; \
+             open it with io = Auto or Buffered"
+                .into(),
+        ),
+        IoMode::Direct if !direct_supported(home.path()) => refuse(format!(
+            "the file system of {} has no direct I/O in blocks of {BLOCK_SIZE} bytes; \
+             use io = Auto or Buffered",
+            home.path().display()
+        )),
+        IoMode::Direct => Ok(true),
+    }
+}
+
+/// Pages cannot change their size.
+fn check_capacity(options: &Options, geometry: &Geometry) -> Result<(), Error> {
+    if geometry.page_size == options.file_capacity {
+        return Ok(());
+    }
+    Err(Error::Option {
+        name: "file_capacity",
+        value: options.file_capacity.to_string(),
+        reason: format!(
+            "the store was made with {}, and that cannot change; to change it, append its logs \
+             to a new store",
+            geometry.page_size
+        ),
+    })
+}
+
+/// Reads all page files, and finds where the log ends.
+fn recover(
+    home: &Home,
+    options: &Options,
+    geometry: &Geometry,
+    ring_size: u32,
+) -> Result<Assembled, Error> {
+    let layout = geometry.layout(options, ring_size);
+    let sources = Sources::open(home, ring_size)?;
+    let failed = |(page, source): (u32, io::Error)| io_error("read", &home.page_path(page), source);
+    let scans = scan_all(&sources, &layout).map_err(failed)?;
+    assemble(&sources, &layout, &scans, nonce(home)?).map_err(failed)
+}
+
+fn nonce(home: &Home) -> Result<u32, Error> {
+    getrandom::u32().map_err(|error| {
+        io_error("get a random number for", home.path(), io::Error::other(error.to_string()))
+    })
+}
+
+/// What was recovered, where that may be gone on with. Copies away what a cut will drop.
+fn decide(
+    home: &Home,
+    options: &Options,
+    found: Assembled,
+    quarantined: &mut Vec<std::path::PathBuf>,
+) -> Result<(Recovered, RecoveryReport, Option<Corruption>), Error> {
+    let Some(damage) = found.damage else { return Ok((found.recovered, found.report, None)) };
+    if options.corruption == CorruptionPolicy::Refuse {
+        return Err(damage.corruption.into());
+    }
+    let mut pages = damage.pages;
+    let damaged = damage.corruption.page;
+    if !pages.iter().any(|(page, _)| *page == damaged) {
+        let uses = &found.recovered.pages;
+        let number = uses.iter().find(|page| page.page == damaged).map_or(0, |page| page.number);
+        pages.push((damaged, number));
+    }
+    for (page, number) in pages {
+        if home.page_path(page).exists() {
+            quarantined.push(home.quarantine(page, number)?);
+        }
+    }
+    log::warn!("{}; the log is cut there, {} page files were copied to the quarantine",
+        damage.corruption, quarantined.len());
+    Ok((found.recovered, found.report, Some(damage.corruption)))
+}
+
+/// Makes the page files that are missing, and completes those that were never completed.
+fn make_pages(
+    home: &Home,
+    options: &Options,
+    geometry: &Geometry,
+    survey: &Survey,
+    is_new: bool,
+) -> Result<(), Error> {
+    let mut made = Vec::new();
+    for page in (0..options.ring_size).filter(|page| !survey.is_complete(*page)) {
+        made.push(page);
+        if let Err(error) = home.create_page(&geometry.header(page)) {
+            if is_new {
+                // A store that was never whole must not bind the next attempt to its sizes.
+                resize::give_up(home, &made);
+            }
+            return Err(error);
+        }
+    }
+    if made.is_empty() { Ok(()) } else { home.sync() }
+}
+
+fn open_files(home: &Home, options: &Options, direct: bool) -> Result<PageFiles, Error> {
+    let open = |page| PageFile::open(&home.page_path(page), direct);
+    (0..options.ring_size).map(open).collect::<Result<Vec<_>, _>>().map(PageFiles)
+}
+
+/// Makes what was recovered durable: it may have been in the page cache only, when the process
+/// before this one was killed.
+fn sync_logs(home: &Home, recovered: &Recovered) -> Result<(), Error> {
+    for page in &recovered.pages {
+        let path = home.page_path(page.page);
+        File::open(&path)
+            .and_then(|file| file.sync_data())
+            .map_err(|error| io_error("sync", &path, error))?;
+    }
+    Ok(())
+}
+
+/// Page files whose blocks are to be written ahead of need, in the order in which they will be
+/// used.
+fn unprepared(recovered: &Recovered, files: &PageFiles) -> Vec<u32> {
+    let active = recovered.active.iter().map(|active| active.page);
+    active
+        .chain(recovered.free.iter().copied())
+        .filter(|page| files.get(*page).is_some_and(|file| !file.is_fully_written()))
+        .collect()
+}
+
+fn publish(
+    home: &Home,
+    options: &Options,
+    geometry: &Geometry,
+    recovered: &Recovered,
+) -> Result<Arc<Published>, Error> {
+    let pool = Pool::new(
+        options.buffer_count(),
+        usize::from(options.pool_size),
+        options.buf_capacity,
+        options.huge_buf,
+    )
+    .map_err(|error| io_error("allocate the buffers of", home.path(), error))?;
+    Ok(Published::new(geometry.store_id, pool, options.tail_buffers(), recovered))
+}
