@@ -1,0 +1,38 @@
+# The two commands of the README, and what developers run besides.
+
+CARGO ?= cargo
+# A file to run the demo on; by default this repository's own sources.
+INPUT ?=
+SEEDS ?= 100000
+FIRST ?= 0
+
+.PHONY: demo test fmt clippy doc unit sim deny
+
+# Appends a file line by line, durably, with 1,000 streams tailing it; is killed half way, recovers,
+# and goes on.
+demo:
+	$(CARGO) run --release --quiet -p waldo-examples --bin demo -- $(INPUT)
+
+# Everything that is checked before a change lands.
+test: fmt clippy unit doc
+
+fmt:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
+
+# Tests of every crate; those of the public API run on io_uring and on threads.
+unit:
+	$(CARGO) test --workspace --locked
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+# More seeds of the simulation: make sim SEEDS=1000000 FIRST=0
+sim:
+	$(CARGO) run --release --quiet -p waldo-core --features simulation --example simulate -- $(SEEDS) $(FIRST)
+
+# Licences, advisories and duplicate versions of dependencies (cargo install cargo-deny).
+deny:
+	cargo deny check
