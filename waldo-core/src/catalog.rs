@@ -3,6 +3,7 @@
 //! The worker updates it as frames become stable; readers on any thread look places up.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use parking_lot::RwLock;
 
@@ -31,9 +32,41 @@ pub struct PageUse {
     /// Where to start reading.
     pub index: SparseIndex,
     /// Incarnations in the page: each with the offset from which on it holds.
-    pub incarnations: Vec<(u64, u64)>,
+    pub incarnations: Incarnations,
     /// Truncations that left dead logs in the page.
     pub cuts: Vec<Cut>,
+}
+
+/// The incarnations of a page's frames: each with the offset from which on it holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Incarnations(Arc<[(u64, u64)]>);
+
+impl Incarnations {
+    /// Incarnations with their offsets, ascending.
+    #[must_use]
+    pub fn new(from: Vec<(u64, u64)>) -> Self {
+        Self(from.into())
+    }
+
+    /// The incarnation that the frame at an offset was written under.
+    #[must_use]
+    pub fn at(&self, offset: u64) -> u64 {
+        let after = self.0.partition_point(|(from, _)| *from <= offset);
+        after.checked_sub(1).and_then(|at| self.0.get(at)).map_or(0, |(_, value)| *value)
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn as_slice(&self) -> &[(u64, u64)] {
+        &self.0
+    }
+
+    /// Notes the incarnation of a frame at the end of the page. It rarely changes.
+    fn note(&mut self, offset: u64, incarnation: u64) {
+        if self.0.last().is_none_or(|(_, last)| *last != incarnation) {
+            self.0 = self.0.iter().copied().chain([(offset, incarnation)]).collect();
+        }
+    }
 }
 
 /// A part of a page that a truncation made void.
@@ -79,6 +112,8 @@ pub struct Place {
     pub last_seq_no: u64,
     /// Offset by which at least one of the logs asked for has ended.
     pub enough: u64,
+    /// Incarnations of the page's frames.
+    pub incarnations: Incarnations,
     /// Truncations that concern what is read.
     pub cuts: Vec<Cut>,
 }
@@ -120,13 +155,6 @@ impl PageUse {
         self.last_seq_no - self.first_prev_seq_no == self.log_count
     }
 
-    /// The incarnation that the frame at an offset was written under.
-    #[must_use]
-    pub fn incarnation_at(&self, offset: u64) -> u64 {
-        let after = self.incarnations.partition_point(|(from, _)| *from <= offset);
-        after.checked_sub(1).and_then(|at| self.incarnations.get(at)).map_or(0, |(_, value)| *value)
-    }
-
     fn place(&self, offset: u64, frame: Option<(u64, u64)>, enough: u64) -> Place {
         Place {
             page: self.page,
@@ -136,6 +164,7 @@ impl PageUse {
             limit: self.end,
             last_seq_no: self.last_seq_no,
             enough: enough.min(self.end),
+            incarnations: self.incarnations.clone(),
             cuts: self.cuts.iter().filter(|cut| cut.before_offset > offset).copied().collect(),
         }
     }
@@ -162,7 +191,7 @@ impl Catalog {
         let Some((entry, next)) = page.index.find(seq_no) else { return Some(page.start()) };
         let offset = u64::from(entry.offset) * 8;
         let frame = (entry.frame_end != 0)
-            .then(|| (u64::from(entry.frame_end) * 8, page.incarnation_at(offset)));
+            .then(|| (u64::from(entry.frame_end) * 8, page.incarnations.at(offset)));
         Some(page.place(offset, frame, next.unwrap_or(page.end)))
     }
 
@@ -263,9 +292,7 @@ impl Catalog {
 impl PageUse {
     /// Takes stable frames in.
     pub(crate) fn extend(&mut self, frames: &Extension<'_>) {
-        if self.incarnations.last().is_none_or(|(_, last)| *last != frames.incarnation) {
-            self.incarnations.push((self.end, frames.incarnation));
-        }
+        self.incarnations.note(self.end, frames.incarnation);
         for candidate in frames.candidates {
             self.index.push(candidate);
         }

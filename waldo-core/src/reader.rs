@@ -207,7 +207,7 @@ fn frame_tag(
 ) -> Option<Tag> {
     let (page_number, page_offset) = segment.locate(offset);
     let incarnation =
-        published.catalog.with(page_number, |page| page.incarnation_at(page_offset))?;
+        published.catalog.with(page_number, |page| page.incarnations.at(page_offset))?;
     Some(published.store_id.tag(page_number, incarnation))
 }
 
@@ -329,7 +329,10 @@ impl<'a> Check<'a> {
         };
         let seed = self.published.store_id.seed();
         let header = FrameHeader::decode(seed, rest).filter(|header| {
-            header.offset == self.offset() && header.page_number == self.plan.place.page_number
+            let place = &self.plan.place;
+            header.offset == self.offset()
+                && header.page_number == place.page_number
+                && header.incarnation == place.incarnations.at(header.offset)
         });
         let Some(header) = header else { return self.fault("a frame's header is bad") };
         if header.kind != FrameKind::Data {

@@ -103,9 +103,10 @@ impl Durability {
         self.waiting.push_back((position, finished));
     }
 
-    /// Ends those whose position is durable.
+    /// Ends those whose position is durable, and will be found or known to be given up whatever
+    /// happens to pages that are being reused.
     pub fn finish_waiting(&mut self, finished: &mut Vec<Finished>) {
-        let durable = self.position;
+        let durable = self.promised();
         while let Some((_, done)) = self.waiting.pop_front_if(|(position, _)| *position <= durable)
         {
             finished.push(done);
@@ -152,7 +153,8 @@ impl Durability {
         Some(pages)
     }
 
-    /// Takes the end of one page's sync; answers the tip that is durable where it was the last.
+    /// Takes the end of one page's sync; answers the tip that may be called durable where it was
+    /// the last.
     fn synced(&mut self) -> Option<u64> {
         let sync = self.under_way.as_mut()?;
         sync.left -= 1;
@@ -162,7 +164,7 @@ impl Durability {
         let tip = sync.tip;
         self.position = self.position.max(sync.target);
         self.under_way = None;
-        Some(tip)
+        (self.promised() == self.position).then_some(tip)
     }
 }
 
@@ -182,7 +184,10 @@ impl Engine {
 
     /// Takes the end of one page's sync.
     pub(super) fn sync_completed(&mut self) {
-        let Some(tip) = self.durability.synced() else { return };
+        let Some(tip) = self.durability.synced() else {
+            self.trims.compact(self.durability.position());
+            return;
+        };
         let progress = &self.published.progress;
         // A truncation since the sync began lowered the tip.
         progress.set_durable(tip.min(progress.tip()));

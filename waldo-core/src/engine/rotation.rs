@@ -5,7 +5,7 @@
 //! was being reused when the power went from one that was damaged. That happens ahead of time,
 //! when the active page has an eighth of its room left, so that no append waits for it.
 
-use crate::catalog::PageUse;
+use crate::catalog::{Incarnations, PageUse};
 use crate::engine::ring::{Active, Full, Predecessor};
 use crate::engine::{Blocked, Engine};
 use crate::format::PAGE_HEADER_SIZE;
@@ -95,7 +95,7 @@ impl Engine {
             trimmed_count: 0,
             trimmed_seq_no: self.trimmed,
             index: SparseIndex::new(self.config.index_capacity, self.config.spacing),
-            incarnations: Vec::new(),
+            incarnations: Incarnations::default(),
             cuts: Vec::new(),
         }
     }

@@ -67,8 +67,9 @@ impl Engine {
         let entries_max = self.config.seal_entries_max();
         let (body, flags) = self.published.catalog.with(number, |page| {
             // More incarnations than there is room for: the page will be scanned.
-            let known = page.incarnations.len() <= entries_max / 2;
-            let incarnations = if known { page.incarnations.clone() } else { Vec::new() };
+            let known = page.incarnations.as_slice().len() <= entries_max / 2;
+            let incarnations =
+                if known { page.incarnations.as_slice().to_vec() } else { Vec::new() };
             let entries_max = entries_max - incarnations.len();
             let body = SealBody {
                 end: page.end,

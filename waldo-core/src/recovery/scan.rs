@@ -4,7 +4,7 @@ use std::io;
 
 use super::window::Window;
 use super::{Layout, PageSource};
-use crate::catalog::{Extension, PageUse};
+use crate::catalog::{Extension, Incarnations, PageUse};
 use crate::format::bytes::{is_zero, u32_at, u64_at};
 use crate::format::frame::{checked_body, position, starts_with_magic};
 use crate::format::meta::{Control, OpenBody};
@@ -442,7 +442,10 @@ impl Walk {
             trimmed_count: 0,
             trimmed_seq_no: open.trimmed_seq_no,
             index: SparseIndex::new(layout.index_capacity, layout.spacing),
-            incarnations: vec![(PAGE_HEADER_SIZE as u64, header.incarnation)],
+            incarnations: Incarnations::new(vec![(
+                PAGE_HEADER_SIZE as u64,
+                header.incarnation,
+            )]),
             cuts: Vec::new(),
         };
         let opened = OpenedPage {
@@ -483,7 +486,7 @@ impl Walk {
         content.last_seq_no = seal.last_seq_no;
         content.log_count = seal.log_count;
         content.trimmed_seq_no = seal.trimmed_seq_no;
-        content.incarnations = seal.incarnations;
+        content.incarnations = Incarnations::new(seal.incarnations);
         content.index =
             SparseIndex::from_entries(seal.index, layout.index_capacity, layout.spacing);
     }
