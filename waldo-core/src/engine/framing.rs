@@ -335,11 +335,16 @@ impl Engine {
 
     /// Writes the trim point once more, under the incarnation that recovery chose.
     pub(super) fn write_repair(&mut self) -> Result<(), Blocked> {
-        match self.prepare_control(Room::Release) {
-            Err(Blocked::NoRoom) => self.prepare_control(Room::Normal)?,
-            result => result?,
+        let room = self.prepare_repair();
+        if room == Err(Blocked::Io) {
+            return room;
         }
         let Some(Operation::Repair { done }) = self.pending.pop_front() else { return Ok(()) };
+        if room.is_err() {
+            self.durability.hold_promises(0);
+            self.finished.push(Finished::Manage(done, Ok(())));
+            return Ok(());
+        }
         let up_to_seq_no = self.trimmed;
         let change = Change::Trim { up_to_seq_no, within: 0 };
         self.write_control(Control::Trim { up_to_seq_no }, change, Some(done));
@@ -347,6 +352,26 @@ impl Engine {
             self.durability.hold_promises(self.position(active.number, active.offset));
         }
         Ok(())
+    }
+
+    /// Makes room for a repair, where one is needed.
+    ///
+    /// Where a page has no room for logs left, only a trim point can have been torn behind its
+    /// end, and it does no harm if that comes back. A page that was just being put into use is
+    /// free, and is put into use now.
+    fn prepare_repair(&mut self) -> Result<(), Blocked> {
+        let end = self.config.data_end() - self.config.control_frame_len() as u64;
+        let full = self.active.as_ref().is_some_and(|active| active.offset > end);
+        if !full || !self.ring.free.is_empty() {
+            return self.prepare_control(Room::Normal);
+        }
+        if !self.lossy {
+            return Err(Blocked::NoRoom);
+        }
+        match self.prepare_control(Room::Release) {
+            Err(Blocked::NoRoom) => self.prepare_control(Room::Normal),
+            result => result,
+        }
     }
 
     /// Gives up the logs of the page that comes next, so that it can be reused: an implicit trim.

@@ -65,6 +65,8 @@ pub struct Engine {
     barrier: u64,
     /// Truncations that were given a frame.
     epoch: u64,
+    /// A repair must be written by all means.
+    lossy: bool,
     incarnation: u64,
     page_number: u64,
     active: Option<Active>,
@@ -181,6 +183,7 @@ impl Engine {
             trims,
             barrier: 0,
             epoch: published.progress.epoch(),
+            lossy: recovered.lossy,
             incarnation: recovered.incarnation,
             page_number: recovered.page_number_max,
             active,

@@ -76,8 +76,8 @@ pub enum Operation {
         /// Takes the result.
         done: ManageCompletion,
     },
-    /// Writes the trim point under the new incarnation, so that what recovery cut off is never
-    /// taken for part of the log again.
+    /// Writes the trim point under the new incarnation, behind the end of the recovered log, so
+    /// that what recovery dropped can never become part of it again.
     Repair {
         /// Takes the result.
         done: ManageCompletion,

@@ -190,6 +190,8 @@ impl Waldo {
     /// In a completion callback.
     pub fn blocking_close(self) -> Result<(), Error> {
         self.assert_may_block();
+        // In a forked child there is no thread to wait for.
+        self.core()?;
         let thread = Arc::clone(&self.inner.thread);
         let result = block_on(self.close());
         join(&thread);

@@ -55,8 +55,6 @@ pub(crate) struct Opened {
     pub read_pool: Arc<ReadPool>,
     /// What recovery found.
     pub report: RecoveryReport,
-    /// The log was cut: what was left behind the cut must be made harmless before anything else.
-    pub needs_repair: bool,
 }
 
 /// What is the same in all page headers of a store.
@@ -178,7 +176,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened, Error> {
     recovered.unprepared = unprepared(&recovered, &files);
 
     report.created = is_new;
-    report.cut = cut.clone().or(header_damage);
+    report.cut = cut.or(header_damage);
     report.quarantined = quarantined;
     let published = publish(&home, options, &geometry, &recovered)?;
     report.duration = started.elapsed();
@@ -190,7 +188,6 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened, Error> {
         recovered,
         read_pool: ReadPool::new(options.read_capacity),
         report,
-        needs_repair: cut.is_some(),
     })
 }
 

@@ -56,10 +56,11 @@ pub fn assemble(
     }
     let damage = chain.damage(layout, &mut log);
     log.count_trimmed(source, layout)?;
-    let incarnation = chain.next_incarnation(scans, damage.is_some() || log.beheaded, nonce);
+    let lossy = damage.is_some() || log.beheaded;
+    let clean = !lossy && chain.ends_cleanly(scans);
+    let incarnation = chain.next_incarnation(scans, clean, nonce);
     let report = chain.report(&log, scans, damage.is_some());
-    let repair = damage.is_some() || log.beheaded;
-    let recovered = Recovered { repair, ..chain.recovered(layout, log, incarnation, scans) };
+    let recovered = Recovered { repair: !clean, lossy, ..chain.recovered(layout, log, incarnation, scans) };
     Ok(Assembled { recovered, report, damage })
 }
 
@@ -198,15 +199,24 @@ impl<'a> Chain<'a> {
             .filter(move |other| other.page_number >= number && other.incarnation >= incarnation)
     }
 
-    fn next_incarnation(&self, scans: &[PageScan], lossy: bool, nonce: u32) -> u64 {
-        let last = self.pages.last().map_or(0, |page| page.incarnation);
-        let torn = self.pages.last().is_some_and(|page| page.torn_header || page.sealed);
-        let clean = !lossy && !torn && self.stale.is_empty() && self.leftovers().count() == 0;
-        if clean && last > 0 {
-            return last;
+    /// Whether no write can have been under way when the log was last used, so that no bytes
+    /// behind its end can become part of it again.
+    ///
+    /// After a crash they can: a torn frame may lack just what a later, torn one supplies.
+    fn ends_cleanly(&self, scans: &[PageScan]) -> bool {
+        let untouched = || scans.iter().all(|scan| scan.blank);
+        let closed = self.pages.last().map_or_else(untouched, |page| page.closed);
+        closed && self.stale.is_empty() && self.leftovers().count() == 0
+    }
+
+    fn next_incarnation(&self, scans: &[PageScan], clean: bool, nonce: u32) -> u64 {
+        match self.pages.last() {
+            Some(page) if clean => page.incarnation,
+            _ => {
+                let seen = scans.iter().map(|scan| scan.incarnation_max).max().unwrap_or(0);
+                seen.saturating_add(1).saturating_add(u64::from(nonce))
+            }
         }
-        let seen = scans.iter().map(|scan| scan.incarnation_max).max().unwrap_or(0);
-        seen.saturating_add(1).saturating_add(u64::from(nonce))
     }
 
     fn report(&self, log: &Replay, scans: &[PageScan], damaged: bool) -> RecoveryReport {
@@ -268,6 +278,7 @@ impl<'a> Chain<'a> {
             incarnation,
             pages: log.pages,
             repair: false,
+            lossy: false,
         }
     }
 }

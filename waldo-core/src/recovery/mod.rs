@@ -76,9 +76,14 @@ pub struct Recovered {
     pub incarnation: u64,
     /// The largest page number seen anywhere.
     pub page_number_max: u64,
-    /// Something that the files still claim is gone: the first thing to write is
-    /// [`Operation::Repair`](crate::engine::Operation::Repair), and nothing is promised before.
+    /// The log was not closed, or something that the files still claim is gone. The first thing
+    /// to write, before anybody sees the log, is
+    /// [`Operation::Repair`](crate::engine::Operation::Repair): under a new incarnation, over
+    /// whatever stands behind the end.
     pub repair: bool,
+    /// The files still claim logs that are gone, so that the repair must be written by all
+    /// means.
+    pub lossy: bool,
 }
 
 /// The page that is written.

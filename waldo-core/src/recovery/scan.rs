@@ -26,6 +26,8 @@ pub struct PageScan {
     pub others: Vec<Evidence>,
     /// The largest incarnation of any valid frame that was seen.
     pub incarnation_max: u64,
+    /// No frame was ever written to the page, as far as its first one tells.
+    pub blank: bool,
     /// Bytes that were read.
     pub bytes_read: u64,
 }
@@ -55,6 +57,8 @@ pub struct OpenedPage {
     pub torn_header: bool,
     /// Whether a seal stood in for most of the scan.
     pub sealed: bool,
+    /// Whether a seal says that nothing was under way when the last of them was written.
+    pub closed: bool,
 }
 
 /// Valid frames outside the chain, summed up by page number and incarnation.
@@ -84,9 +88,11 @@ pub fn scan_page(source: &dyn PageSource, layout: &Layout, page: u32) -> io::Res
     let mut opened = opened;
     if let Some(opened) = &mut opened {
         opened.durable_through = opened.durable_through.max(others.own_promise);
+        opened.closed = others.own_seal == Some((opened.content.end, opened.incarnation));
     }
     Ok(PageScan {
         page,
+        blank: is_zero(scan.window.get(PAGE_HEADER_SIZE as u64, FRAME_HEADER_SIZE)?),
         incarnation_max: others.incarnation_max,
         others: others.found,
         bytes_read: scan.window.bytes_read(),
@@ -373,34 +379,35 @@ impl<'a> Scan<'a> {
 /// Frames outside a page's own.
 struct Others {
     found: Vec<Evidence>,
-    /// Number and end position of the page's own frames.
+    /// Number and end of the page's own frames.
     own: Option<(u64, u64)>,
+    page_size: u64,
     incarnation_max: u64,
     /// What the page's own seal says is durable.
     own_promise: u64,
+    /// The same as an offset, and the incarnation that the seal was written under.
+    own_seal: Option<(u64, u64)>,
 }
 
 impl Others {
     fn new(opened: Option<&OpenedPage>, page_size: u64) -> Self {
-        let own = opened.map(|opened| {
-            let number = opened.content.number;
-            (number, position(number, page_size, opened.content.end))
-        });
+        let own = opened.map(|opened| (opened.content.number, opened.content.end));
         let incarnation_max = opened.map_or(0, |opened| opened.incarnation);
-        Self { found: Vec::new(), own, incarnation_max, own_promise: 0 }
+        Self { found: Vec::new(), own, page_size, incarnation_max, own_promise: 0, own_seal: None }
     }
 
     fn note(&mut self, header: Option<FrameHeader>) {
         let Some(header) = header else { return };
         self.incarnation_max = self.incarnation_max.max(header.incarnation);
         // The page's own seal says nothing new, unless it promises more than there is.
-        let told = self.own.is_some_and(|(number, end)| {
-            header.kind == FrameKind::Seal
-                && header.page_number == number
-                && header.durable_through <= end
-        });
-        if told {
+        if let Some((number, end)) = self.own
+            && header.kind == FrameKind::Seal
+            && header.page_number == number
+            && header.durable_through <= position(number, self.page_size, end)
+        {
             self.own_promise = header.durable_through;
+            let sealed_end = header.durable_through - position(number, self.page_size, 0);
+            self.own_seal = Some((sealed_end, header.incarnation));
             return;
         }
         let same = self.found.iter_mut().find(|evidence| {
@@ -460,6 +467,7 @@ impl Walk {
             starts: Vec::new(),
             torn_header: false,
             sealed: false,
+            closed: false,
         };
         Self { opened, number: header.page_number }
     }

@@ -271,6 +271,13 @@ impl<'a> Session<'a> {
         if repair {
             let done = session.manage_done(0, Kind::Trim);
             session.queue.push_back(Operation::Repair { done });
+            // An open does not return before that is durable.
+            session.drain(random);
+            session.settle(summary)?;
+            let outstanding = session.results.lock().outstanding;
+            if outstanding > 0 {
+                return Err("the repair after a crash did not end".into());
+            }
         }
         Ok(session)
     }

@@ -11,6 +11,7 @@ use super::shared::Shared;
 use super::ticket;
 use crate::driver::{Completion, Driver, Request, Wait};
 use crate::engine::{Engine, Finished, Operation};
+use crate::error::Error;
 use crate::open::Opened;
 
 /// Works until the store is closed, or the worker itself fails; then releases everything.
@@ -20,10 +21,12 @@ pub(super) fn run(
     driver: Box<dyn Driver>,
     reads_max: usize,
 ) {
-    let Opened { home, config, recovered, published, needs_repair, .. } = opened;
+    let Opened { home, config, recovered, published, .. } = opened;
+    let needs_repair = recovered.repair;
     let mut engine = Engine::new(config, published, recovered);
     if needs_repair {
-        repair(&mut engine);
+        // Before any other operation can come in.
+        engine.submit(Operation::Repair { done: Box::new(note_repair) });
     }
     let mut worker = Worker {
         shared: Arc::clone(shared),
@@ -53,11 +56,12 @@ pub(super) fn run(
     shared.finish_close();
 }
 
-/// Makes harmless what was left behind the place where the log was cut.
-///
-/// **Call site of `Operation::Repair`**: the first operation of the engine, before any other can
-/// come in.
-fn repair(_engine: &mut Engine) {}
+/// Takes the end of a repair. Where there was no room for it, the next open repairs again.
+fn note_repair(result: Result<(), Error>) {
+    if let Err(error) = result {
+        log::warn!("what was cut off at recovery could not be made harmless: {error}");
+    }
+}
 
 struct Worker {
     shared: Arc<Shared>,

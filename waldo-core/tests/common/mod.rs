@@ -42,6 +42,16 @@ pub fn numbers(chunk: &Chunk) -> Vec<u64> {
         .collect()
 }
 
+/// Checks that numbers are those from `first` to `last`, and says where they are not.
+#[track_caller]
+pub fn assert_run(found: &[u64], first: u64, last: u64) {
+    let ends = (found.first().copied(), found.last().copied());
+    assert_eq!(ends, (Some(first), Some(last)), "first and last");
+    for pair in found.windows(2) {
+        assert_eq!(pair[1], pair[0] + 1, "a gap, or no order");
+    }
+}
+
 /// Opens a store.
 pub fn open(dir: &tempfile::TempDir, options: Options) -> Waldo {
     Waldo::blocking_open(dir.path(), options).unwrap()
