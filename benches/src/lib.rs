@@ -10,6 +10,7 @@
 //! | [`engine`] | the traits that an engine implements to be measured |
 //! | [`workload`] | load generators over those traits |
 //! | [`scenario`] | the scenarios of `waldo-bench` |
+//! | [`waldo`] | Waldo behind those traits |
 
 pub mod buffer;
 pub mod engine;
@@ -22,5 +23,6 @@ pub mod report;
 pub mod rounds;
 pub mod scenario;
 pub mod size;
+pub mod waldo;
 pub mod warm;
 pub mod workload;

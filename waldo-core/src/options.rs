@@ -238,12 +238,12 @@ impl Options {
     }
 
     /// Most bytes of memory that a store with these options takes for logs and indexes, whatever
-    /// its readers do. Handles, queues and the program itself come on top, a few hundred
-    /// kilobytes.
+    /// its readers do: its buffers, one more for small appends that wait, and what readers read
+    /// into. Handles, queues and the program itself come on top, a few hundred kilobytes.
     #[must_use]
     pub fn memory_max(&self) -> u64 {
         let index = self.index_capacity as u64 * 16 * u64::from(self.ring_size);
-        self.buffer_count() as u64 * self.buf_capacity as u64
+        (self.buffer_count() as u64 + 1) * self.buf_capacity as u64
             + self.read_capacity as u64
             + index
     }

@@ -109,7 +109,8 @@ fn atomic_batches_over_the_limit(options: Options) {
     assert_eq!(waldo.prev_seq_no(), None);
     // As many as fit are fine, and the rest as well when they need not be atomic.
     let mut sum = 0;
-    let fits = batch.iter().take_while(|log| (sum + log.size() <= limits.size, sum += log.size()).0);
+    let fits =
+        batch.iter().take_while(|log| (sum + log.size() <= limits.size, sum += log.size()).0);
     let fits = fits.count();
     waldo.blocking_append_atomic(&batch[..fits]).unwrap();
     waldo.blocking_append(&batch[fits..]).unwrap();

@@ -181,9 +181,8 @@ fn completions_may_do_anything(options: Options) {
             drop(last);
         };
         inner.submit_append(second, true, done).unwrap();
-        let blocked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            inner.blocking_sync()
-        }));
+        let blocked =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| inner.blocking_sync()));
         assert!(blocked.is_err());
     };
     waldo.submit_append(first, false, completion).unwrap();

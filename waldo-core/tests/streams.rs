@@ -54,7 +54,8 @@ fn an_async_stream_follows(options: Options) {
         let items: Vec<_> = all.collect().await;
         let (last, chunks) = items.split_last().unwrap();
         assert_eq!(last.as_ref().unwrap_err(), &QueryError::Closed);
-        let found: Vec<u64> = chunks.iter().flat_map(|chunk| numbers(chunk.as_ref().unwrap())).collect();
+        let found: Vec<u64> =
+            chunks.iter().flat_map(|chunk| numbers(chunk.as_ref().unwrap())).collect();
         assert_run(&found, 1, 200);
     });
 }

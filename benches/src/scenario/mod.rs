@@ -18,5 +18,5 @@ use crate::engine::Engine;
 /// The engines that `waldo-bench` itself measures.
 #[must_use]
 pub fn engines() -> Vec<Box<dyn Engine>> {
-    Vec::new()
+    vec![Box::new(crate::waldo::WaldoEngine)]
 }

@@ -583,6 +583,9 @@ impl Engine {
             self.trimmed = built.first_prev;
         }
         self.tip = built.tip;
+        if opened {
+            self.overwriting(active.overwrites, end_position);
+        }
         if opened || starts {
             let (trimmed, page_number) = (self.trimmed, active.number);
             self.trims.note(Note { trimmed, page_number, end_position });

@@ -151,6 +151,7 @@ impl Engine {
             log_count: active.log_count,
             opened: true,
             predecessor: ring::Predecessor::default(),
+            overwrites: None,
         });
         published.progress.set_tag(active.as_ref().map_or(tag, |active| active.tag));
         let durable_position = active

@@ -21,6 +21,17 @@ pub(super) struct Active {
     pub opened: bool,
     /// The page that was written before.
     pub predecessor: Predecessor,
+    /// The logs that its open frame will overwrite.
+    pub overwrites: Option<Overwritten>,
+}
+
+/// Logs of an earlier use of a page.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Overwritten {
+    /// Number of the use.
+    pub number: u64,
+    /// The last of its logs.
+    pub last_seq_no: u64,
 }
 
 /// How the use of a page before this one ended.

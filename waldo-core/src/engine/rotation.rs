@@ -6,7 +6,7 @@
 //! when the active page has an eighth of its room left, so that no append waits for it.
 
 use crate::catalog::{Incarnations, PageUse};
-use crate::engine::ring::{Active, Full, Predecessor};
+use crate::engine::ring::{Active, Full, Overwritten, Predecessor};
 use crate::engine::{Blocked, Engine};
 use crate::format::PAGE_HEADER_SIZE;
 use crate::index::SparseIndex;
@@ -43,6 +43,11 @@ impl Engine {
             };
             let fits = active.offset + (open_len + len) as u64 <= limit;
             if fits && active.log_count + count <= self.config.page_capacity {
+                // What is durable may have moved on since the page was taken.
+                match active.overwrites.filter(|_| !active.opened) {
+                    Some(overwrites) => self.may_overwrite(overwrites)?,
+                    None => {}
+                }
                 return Ok(open_len);
             }
         }
@@ -112,10 +117,14 @@ impl Engine {
         if self.pipeline.touches(page) || self.sealing == Some(page) {
             return Err(Blocked::Io);
         }
-        if let Some(full) = self.reused_next() {
-            self.release(full)?;
-            self.forget(full);
-        }
+        let overwrites = match self.reused_next() {
+            Some(full) => {
+                let overwrites = self.release(full)?;
+                self.forget(full);
+                overwrites
+            }
+            None => None,
+        };
         self.ring.take_next();
         self.to_seal.retain(|(sealed, ..)| *sealed != page);
         let predecessor = self.leave_active();
@@ -130,6 +139,7 @@ impl Engine {
             log_count: 0,
             opened: false,
             predecessor,
+            overwrites,
         });
         Ok(())
     }
@@ -143,20 +153,20 @@ impl Engine {
     /// are given up, as durably as they were promised.
     ///
     /// `Ok` where that is so; else it is under way, or up to the user.
-    fn release(&mut self, full: Full) -> Result<(), Blocked> {
+    fn release(&mut self, full: Full) -> Result<Option<Overwritten>, Blocked> {
         let last_seq_no = self.last_seq_no(full).ok_or(Blocked::Io)?;
         if self.config.retention != Retention::Overwrite && self.trimmed < last_seq_no {
             let oldest = self.published.progress.trimmed() + 1;
             return Err(Blocked::Full { oldest });
         }
-        let covers = |trimmed: Option<u64>| trimmed.is_some_and(|trimmed| trimmed >= last_seq_no);
-        if !covers(self.trims.beyond(full.number, u64::MAX)) {
+        let overwrites = Overwritten { number: full.number, last_seq_no };
+        if !self.says_given_up(overwrites, u64::MAX) {
             match self.write_release(last_seq_no) {
                 // Only the repair of a damaged page takes the room that is kept for this. Then
                 // the next open frame says it, and a crash just there looks like damage.
                 Err(Blocked::NoRoom) => {
                     self.trimmed = self.trimmed.max(last_seq_no);
-                    return Ok(());
+                    return Ok(None);
                 }
                 result => result?,
             }
@@ -164,19 +174,37 @@ impl Engine {
         if self.published.progress.trimmed() < last_seq_no {
             return Err(Blocked::Io);
         }
+        self.may_overwrite(overwrites)?;
+        Ok(Some(overwrites))
+    }
+
+    /// Whether a frame behind a page that ends at or before `position` gives its logs up.
+    fn says_given_up(&self, overwrites: Overwritten, position: u64) -> bool {
+        let trimmed = self.trims.beyond(overwrites.number, position);
+        trimmed.is_some_and(|trimmed| trimmed >= overwrites.last_seq_no)
+    }
+
+    /// Whether logs may be overwritten now: that they are given up is durable, or nobody was told
+    /// that they are.
+    fn may_overwrite(&mut self, overwrites: Overwritten) -> Result<(), Blocked> {
         let durable = self.durability.position();
-        if covers(self.trims.beyond(full.number, durable)) && self.barrier <= durable {
+        let given_up = self.says_given_up(overwrites, durable) && self.barrier <= durable;
+        if given_up || durable <= self.position(overwrites.number, 0) {
             return Ok(());
         }
-        if durable > self.position(full.number, 0) {
-            self.durability.request();
-            return Err(Blocked::Io);
+        self.durability.request();
+        Err(Blocked::Io)
+    }
+
+    /// Called when the open frame of a page is on its way, and ends at a position.
+    ///
+    /// Where nobody was told that the logs it overwrites would survive a power loss, nobody, not
+    /// even a frame, may be told so before the page's new use is itself durable.
+    pub(super) fn overwriting(&mut self, overwrites: Option<Overwritten>, end_position: u64) {
+        let durable = self.durability.position();
+        if overwrites.is_some_and(|overwrites| !self.says_given_up(overwrites, durable)) {
+            self.durability.hold_promises(end_position);
         }
-        // Nobody was told that these logs would survive a power loss. But nor may any frame say
-        // so before the page's next use is itself durable.
-        let next = self.position(self.page_number + 1, PAGE_HEADER_SIZE as u64);
-        self.durability.hold_promises(next + self.config.open_frame_len() as u64);
-        Ok(())
     }
 
     /// Takes a page that is about to be overwritten from the readers.

@@ -37,26 +37,22 @@ pub struct AppendOptions {
 ///
 /// Where the future of an append is dropped, the logs, or the first parts of them, may be
 /// appended nevertheless.
-///
-/// # Errors
-///
-/// - [`AppendError::Order`], [`AppendError::Sequence`], [`AppendError::ExceedsLimit`] where the
-///   batch itself is wrong: nothing was appended. The whole batch is checked first;
-/// - [`AppendError::Sequence`] where its first log does not follow the tip;
-/// - [`AppendError::BatchTooLarge`] where it was to be atomic and cannot be;
-/// - [`AppendError::Exhausted`] where no numbers are left to be assigned;
-/// - [`AppendError::Full`] where the ring is full and nothing may be overwritten;
-/// - [`AppendError::NoSpace`] where the disk is full, so that the next page cannot be made;
-/// - [`AppendError::Poisoned`] where a write or a sync failed. The logs may be on disk or not;
-/// - [`AppendError::Closed`], [`AppendError::Forked`] where the store cannot be used any more.
-///
-/// After [`AppendError::Full`] and [`AppendError::NoSpace`] the same append can be tried again.
 impl Waldo {
     /// Appends logs with the caller's numbers. An empty batch is fine, and does nothing.
     ///
     /// # Errors
     ///
-    /// See [the block](#impl-Waldo-1).
+    /// - [`AppendError::Order`], [`AppendError::Sequence`], [`AppendError::ExceedsLimit`] where the
+    ///   batch itself is wrong: nothing was appended. The whole batch is checked first;
+    /// - [`AppendError::Sequence`] where its first log does not follow the tip;
+    /// - [`AppendError::BatchTooLarge`] where it was to be atomic and cannot be;
+    /// - [`AppendError::Exhausted`] where no numbers are left to be assigned;
+    /// - [`AppendError::Full`] where the ring is full and nothing may be overwritten;
+    /// - [`AppendError::NoSpace`] where the disk is full, so that the next page cannot be made;
+    /// - [`AppendError::Poisoned`] where a write or a sync failed. The logs may be on disk or not;
+    /// - [`AppendError::Closed`], [`AppendError::Forked`] where the store cannot be used any more.
+    ///
+    /// After [`AppendError::Full`] and [`AppendError::NoSpace`] the same append can be tried again.
     pub async fn append(&self, logs: &[Log<'_>]) -> Result<(), AppendError> {
         self.append_with(logs, AppendOptions::default()).await
     }
@@ -65,7 +61,7 @@ impl Waldo {
     ///
     /// # Errors
     ///
-    /// See [the block](#impl-Waldo-1).
+    /// As [`append`](Self::append).
     pub async fn append_durable(&self, logs: &[Log<'_>]) -> Result<(), AppendError> {
         self.append_with(logs, AppendOptions { durable: true, ..AppendOptions::default() }).await
     }
@@ -74,7 +70,7 @@ impl Waldo {
     ///
     /// # Errors
     ///
-    /// See [the block](#impl-Waldo-1).
+    /// As [`append`](Self::append).
     pub async fn append_atomic(&self, logs: &[Log<'_>]) -> Result<(), AppendError> {
         self.append_with(logs, AppendOptions { atomic: true, ..AppendOptions::default() }).await
     }
@@ -83,7 +79,7 @@ impl Waldo {
     ///
     /// # Errors
     ///
-    /// See [the block](#impl-Waldo-1).
+    /// As [`append`](Self::append).
     pub async fn append_with(
         &self,
         logs: &[Log<'_>],
@@ -99,7 +95,7 @@ impl Waldo {
     ///
     /// # Errors
     ///
-    /// See [the block](#impl-Waldo-1).
+    /// As [`append`](Self::append).
     pub async fn append_assigned(
         &self,
         payloads: &[impl AsRef<[u8]>],
@@ -111,7 +107,7 @@ impl Waldo {
     ///
     /// # Errors
     ///
-    /// See [the block](#impl-Waldo-1).
+    /// As [`append`](Self::append).
     pub async fn append_assigned_with(
         &self,
         payloads: &[impl AsRef<[u8]>],
@@ -125,8 +121,8 @@ impl Waldo {
     /// # Errors
     ///
     /// [`AppendError::WouldBlock`] where the queue or the pool of buffers is full: nothing was
-    /// appended. [`AppendError::BatchTooLarge`] where the batch does not fit one frame. And see
-    /// [the block](#impl-Waldo-1).
+    /// appended. [`AppendError::BatchTooLarge`] where the batch does not fit one frame. And as
+    /// [`append`](Self::append).
     pub async fn try_append(&self, logs: &[Log<'_>]) -> Result<(), AppendError> {
         self.core()?.try_append(&Logs(logs)).await.map(drop)
     }
@@ -135,7 +131,7 @@ impl Waldo {
     ///
     /// # Errors
     ///
-    /// See [the block](#impl-Waldo-1).
+    /// As [`append`](Self::append).
     ///
     /// # Panics
     ///
@@ -148,7 +144,7 @@ impl Waldo {
     ///
     /// # Errors
     ///
-    /// See [the block](#impl-Waldo-1).
+    /// As [`append`](Self::append).
     ///
     /// # Panics
     ///
@@ -162,7 +158,7 @@ impl Waldo {
     ///
     /// # Errors
     ///
-    /// See [the block](#impl-Waldo-1).
+    /// As [`append`](Self::append).
     ///
     /// # Panics
     ///
@@ -176,7 +172,7 @@ impl Waldo {
     ///
     /// # Errors
     ///
-    /// See [the block](#impl-Waldo-1).
+    /// As [`append`](Self::append).
     ///
     /// # Panics
     ///
@@ -194,7 +190,7 @@ impl Waldo {
     ///
     /// # Errors
     ///
-    /// See [the block](#impl-Waldo-1).
+    /// As [`append`](Self::append).
     ///
     /// # Panics
     ///
@@ -210,7 +206,7 @@ impl Waldo {
     ///
     /// # Errors
     ///
-    /// See [the block](#impl-Waldo-1).
+    /// As [`append`](Self::append).
     ///
     /// # Panics
     ///
@@ -320,9 +316,8 @@ impl<P: AsRef<[u8]>> Items for Payloads<'_, P> {
     }
 
     fn check(&self, limits: &BatchLimits) -> Result<(), AppendError> {
-        (0..self.count()).try_for_each(|at| {
-            check_payload(at as u64, self.payload(at).len(), limits)
-        })
+        (0..self.count())
+            .try_for_each(|at| check_payload(at as u64, self.payload(at).len(), limits))
     }
 
     fn push(&self, at: usize, batch: &mut BatchBuilder) -> Result<bool, AppendError> {
@@ -444,7 +439,10 @@ impl Core {
     }
 
     /// Submits items that fit one frame; waits for a buffer, and for a place in the queue.
-    pub(super) async fn send_all(&self, items: &impl Items) -> Result<Acknowledgement, AppendError> {
+    pub(super) async fn send_all(
+        &self,
+        items: &impl Items,
+    ) -> Result<Acknowledgement, AppendError> {
         let part = Part::next(items, 0, &self.limits);
         debug_assert_eq!(part.end, items.count(), "more than a frame holds");
         let batch = self.build(items, &part).await?;
@@ -477,11 +475,7 @@ fn is_assigned<I: Items>(_: &I) -> bool {
     I::ASSIGNED
 }
 
-fn fill(
-    items: &impl Items,
-    part: &Part,
-    mut builder: BatchBuilder,
-) -> Result<Batch, AppendError> {
+fn fill(items: &impl Items, part: &Part, mut builder: BatchBuilder) -> Result<Batch, AppendError> {
     for at in part.start..part.end {
         let fits = items.push(at, &mut builder)?;
         debug_assert!(fits, "a part is as large as fits");

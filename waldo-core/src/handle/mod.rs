@@ -19,6 +19,8 @@ mod read;
 mod sink;
 mod stream;
 mod submit;
+#[cfg(test)]
+mod tests;
 mod waldo;
 
 pub use append::AppendOptions;

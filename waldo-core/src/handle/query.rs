@@ -33,11 +33,7 @@ impl Waldo {
     pub async fn query(&self, cursor: Cursor, wait: bool) -> Result<QueryLogs, QueryError> {
         self.core()?;
         let mut stream = Stream::new(self.clone(), cursor, Appetite::Lookup);
-        if wait {
-            stream.next().await
-        } else {
-            Ok(stream.next_or_tip().await?.unwrap_or_default())
-        }
+        if wait { stream.next().await } else { Ok(stream.next_or_tip().await?.unwrap_or_default()) }
     }
 
     /// The blocking form of [`query`](Self::query).

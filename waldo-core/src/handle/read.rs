@@ -99,14 +99,20 @@ impl Reading {
         core: &Core,
         context: &mut Context<'_>,
     ) -> Poll<Result<Found, QueryError>> {
+        let progress = &core.published.progress;
         loop {
             // Looked at first: what is found afterwards is all that there will ever be.
             let end = end(core);
+            let epoch = progress.epoch();
+            let before = self.position.clone();
             let step = match std::mem::replace(&mut self.io, Io::Idle) {
                 Io::Idle => self.next(core),
                 io => ready!(self.poll_io(core, context, io)),
             };
             match step {
+                // The log was truncated meanwhile, and may have grown again behind that: these
+                // logs need not be the ones that follow.
+                Ok(Step::Chunk(_)) if progress.epoch() != epoch => self.position = before,
                 Ok(Step::Chunk(chunk)) => {
                     self.oldest = false;
                     self.may_shrink = true;
@@ -118,7 +124,7 @@ impl Reading {
                 Ok(Step::Again | Step::Read(_)) => {}
                 Err(QueryError::Trimmed { .. } | QueryError::Truncated { .. }) if self.oldest => {}
                 // The store was opened again since it was closed here, and overwrote them.
-                Err(QueryError::Corruption(_)) if core.published.progress.is_closed() => {
+                Err(QueryError::Corruption(_)) if progress.is_closed() => {
                     return Poll::Ready(Err(end.unwrap_or(QueryError::Closed)));
                 }
                 Err(error) => return Poll::Ready(Err(error)),
@@ -146,11 +152,10 @@ impl Reading {
         }
         // Others hold what they read. A part of the memory is kept for small reads; a reader
         // that got nothing from one does not try that twice.
-        if plan.len > SMALL_READ && std::mem::replace(&mut self.may_shrink, false) {
-            if let Some(buffer) = pool.try_take(SMALL_READ) {
-                plan.len = SMALL_READ;
-                return self.read(core, plan, buffer);
-            }
+        let may_shrink = plan.len > SMALL_READ && std::mem::replace(&mut self.may_shrink, false);
+        if may_shrink && let Some(buffer) = pool.try_take(SMALL_READ) {
+            plan.len = SMALL_READ;
+            return self.read(core, plan, buffer);
         }
         let (pool, len) = (Arc::clone(pool), plan.len);
         self.io = Io::Buffer(plan, Box::pin(async move { pool.take(len).await }));

@@ -60,6 +60,20 @@ impl Waldo {
         Ok(core.batch(Body::Pooled(buffer), assigned))
     }
 
+    /// The blocking form of [`batch`](Self::batch).
+    ///
+    /// # Errors
+    ///
+    /// As [`batch`](Self::batch).
+    ///
+    /// # Panics
+    ///
+    /// In a completion callback.
+    pub fn blocking_batch(&self, size: usize, assigned: bool) -> Result<BatchBuilder, AppendError> {
+        self.assert_may_block();
+        super::blocking::block_on(self.batch(size, assigned))
+    }
+
     /// Appends a batch: all of it or nothing.
     ///
     /// `durable` has it acknowledged when it is durable, whatever the store's default is.

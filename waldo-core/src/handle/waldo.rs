@@ -198,6 +198,25 @@ impl Waldo {
         result
     }
 
+    /// Opens a store with a driver that a test makes of the real one.
+    #[cfg(test)]
+    pub(super) fn open_with_driver(
+        path: &Path,
+        options: Options,
+        wrap: impl FnOnce(Box<dyn crate::driver::Driver>) -> Box<dyn crate::driver::Driver>
+        + Send
+        + 'static,
+    ) -> Result<Self, Error> {
+        let (sender, receiver) = oneshot::channel();
+        let ready = move |started: Result<Started, Error>| {
+            let _ = sender.send(started.map(Self::new));
+        };
+        worker::start_with(path, &options, ready, move |options, opened| {
+            worker::backend::make(options, opened).map(wrap)
+        })?;
+        block_on(receiver).unwrap_or_else(|_| Err(worker::panicked().into()))
+    }
+
     fn new(started: Started) -> Self {
         let Started { path, shared, files, read_pool, limits, options, report, thread } = started;
         let core = Core {

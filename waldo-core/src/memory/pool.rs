@@ -136,7 +136,7 @@ impl Pool {
 
     fn return_permit(&self) {
         self.state.lock().write_permits += 1;
-        self.returned.notify(1);
+        self.returned.notify_additional(1);
     }
 }
 
@@ -186,7 +186,7 @@ impl Drop for Buffer {
             self.pool.detached.fetch_sub(1, Ordering::Relaxed);
         }
         self.pool.state.lock().free.push(self.index);
-        self.pool.returned.notify(1);
+        self.pool.returned.notify_additional(1);
     }
 }
 

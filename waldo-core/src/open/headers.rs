@@ -161,9 +161,7 @@ fn judge(
             Ok(State::Wrong("the file has the header of another page"))
         }
         Ok(_) => Ok(State::Wrong("the header disagrees with those of the other pages")),
-        Err(PageHeaderFault::Foreign) => {
-            Ok(State::Wrong("the file does not start as a page does"))
-        }
+        Err(PageHeaderFault::Foreign) => Ok(State::Wrong("the file does not start as a page does")),
         Err(_) if holds_frames(home, options, geometry, page)? => {
             Ok(State::Headless("the page's header is damaged"))
         }

@@ -192,10 +192,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened, Error> {
 }
 
 fn spacing(options: &Options) -> Spacing {
-    Spacing {
-        bytes: options.index_sparse_bytes as u64,
-        count: options.index_sparse_count as u64,
-    }
+    Spacing { bytes: options.index_sparse_bytes as u64, count: options.index_sparse_count as u64 }
 }
 
 fn io_error(action: &'static str, path: &Path, source: io::Error) -> Error {
@@ -286,8 +283,11 @@ fn decide(
             quarantined.push(home.quarantine(page, number)?);
         }
     }
-    log::warn!("{}; the log is cut there, {} page files were copied to the quarantine",
-        damage.corruption, quarantined.len());
+    log::warn!(
+        "{}; the log is cut there, {} page files were copied to the quarantine",
+        damage.corruption,
+        quarantined.len()
+    );
     Ok((found.recovered, found.report, Some(damage.corruption)))
 }
 

@@ -14,6 +14,7 @@ use std::io;
 
 pub use assemble::{Assembled, Damage, assemble};
 pub use report::{Dropped, RecoveryReport};
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) use scan::count_logs;
 pub use scan::{Evidence, OpenedPage, PageScan, scan_page};
 

@@ -19,7 +19,7 @@ const OTHERS: u32 = 4;
 ///
 /// [`Error::Unsupported`] where io_uring is asked for and refused, [`Error::Io`] where the
 /// system refuses the threads that would take its place.
-pub(super) fn make(options: &Options, opened: &Opened) -> Result<Box<dyn Driver>, Error> {
+pub(crate) fn make(options: &Options, opened: &Opened) -> Result<Box<dyn Driver>, Error> {
     let files = || Arc::clone(&opened.files);
     let depth = opened.config.writes_max as u32 + reads_max(options) as u32 + OTHERS;
     let threads = || -> Result<Box<dyn Driver>, Error> {

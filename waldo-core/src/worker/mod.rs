@@ -10,10 +10,12 @@
 //! - [`ticket`]: a completion that runs exactly once, whatever happens;
 //! - [`cold`]: reads for which readers could not be served from memory;
 //! - `backend`: which driver it is;
+//! - `repair`: what must be written before anybody sees the store;
 //! - `run`: the loop.
 
-mod backend;
+pub(crate) mod backend;
 pub(crate) mod cold;
+mod repair;
 mod run;
 pub(crate) mod shared;
 mod signals;
@@ -26,10 +28,12 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 
 use crate::batch::BatchLimits;
-use crate::driver::files::PageFiles;
+use crate::driver::Driver;
+use crate::driver::files::{Home, PageFiles};
+use crate::engine::Engine;
 use crate::error::{Error, Poison};
 use crate::memory::ReadPool;
-use crate::open::open;
+use crate::open::{Opened, open};
 use crate::options::Options;
 use crate::recovery::RecoveryReport;
 
@@ -68,6 +72,16 @@ pub(crate) fn start(
     options: &Options,
     ready: impl FnOnce(Result<Started, Error>) + Send + 'static,
 ) -> Result<(), Error> {
+    start_with(path, options, ready, backend::make)
+}
+
+/// Like [`start`], with a driver of the caller's choice.
+pub(crate) fn start_with(
+    path: &Path,
+    options: &Options,
+    ready: impl FnOnce(Result<Started, Error>) + Send + 'static,
+    make: impl FnOnce(&Options, &Opened) -> Result<Box<dyn Driver>, Error> + Send + 'static,
+) -> Result<(), Error> {
     let thread: Thread = Arc::default();
     let own = Arc::clone(&thread);
     let (path, options) = (path.to_owned(), *options);
@@ -76,7 +90,7 @@ pub(crate) fn start(
     let mut place = thread.lock();
     let handle = std::thread::Builder::new()
         .name(THREAD_NAME.to_owned())
-        .spawn(move || work(&home, options, own, ready))
+        .spawn(move || work(&home, options, own, ready, make))
         .map_err(|source| Error::Io { action: "start a thread for", path, source })?;
     *place = Some(handle);
     Ok(())
@@ -84,36 +98,53 @@ pub(crate) fn start(
 
 /// What the worker's thread does.
 fn work(
-    path: &PathBuf,
+    path: &Path,
     options: Options,
     thread: Thread,
     ready: impl FnOnce(Result<Started, Error>),
+    make: impl FnOnce(&Options, &Opened) -> Result<Box<dyn Driver>, Error>,
 ) {
-    let opened = open(path, &options);
-    let (opened, driver) = match opened.and_then(|opened| {
-        let driver = backend::make(&options, &opened)?;
-        Ok((opened, driver))
-    }) {
-        Ok(both) => both,
-        Err(error) => return ready(Err(error)),
-    };
-    let shared = Arc::new(Shared::new(
-        Arc::clone(&opened.published),
-        driver.notifier(),
-        options.buf_capacity,
-    ));
+    match launch(path, options, thread, make) {
+        Ok((started, home, engine, driver)) => {
+            let shared = Arc::clone(&started.shared);
+            ready(Ok(started));
+            run::run(&shared, home, engine, driver, backend::reads_max(&options));
+        }
+        // Everything was released before.
+        Err(error) => ready(Err(error)),
+    }
+}
+
+/// Opens the store, up to the point where handles may be given out.
+fn launch(
+    path: &Path,
+    options: Options,
+    thread: Thread,
+    make: impl FnOnce(&Options, &Opened) -> Result<Box<dyn Driver>, Error>,
+) -> Result<(Started, Home, Engine, Box<dyn Driver>), Error> {
+    let opened = open(path, &options)?;
+    let driver = make(&options, &opened)?;
+    let Opened { home, files, config, recovered, published, read_pool, report } = opened;
+    // Behind the home: what ends early waits for its I/O before it releases the lock.
+    let mut driver = driver;
+    let limits = config.batch_limits();
+    let needs_repair = recovered.repair;
+    let mut engine = Engine::new(config, Arc::clone(&published), recovered);
+    if needs_repair {
+        repair::repair(&mut engine, &mut *driver, home.path())?;
+    }
+    let shared = Shared::new(published, driver.notifier(), options.buf_capacity);
     let started = Started {
-        path: opened.home.path().to_owned(),
-        shared: Arc::clone(&shared),
-        files: Arc::clone(&opened.files),
-        read_pool: Arc::clone(&opened.read_pool),
-        limits: opened.config.batch_limits(),
+        path: home.path().to_owned(),
+        shared: Arc::new(shared),
+        files,
+        read_pool,
+        limits,
         options,
-        report: opened.report.clone(),
+        report,
         thread,
     };
-    ready(Ok(started));
-    run::run(&shared, opened, driver, backend::reads_max(&options));
+    Ok((started, home, engine, driver))
 }
 
 /// The poison of a store whose worker panicked.

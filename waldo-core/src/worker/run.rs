@@ -9,25 +9,18 @@ use std::time::{Duration, Instant};
 use super::cold::ColdReads;
 use super::shared::Shared;
 use super::ticket;
+use crate::driver::files::Home;
 use crate::driver::{Completion, Driver, Request, Wait};
 use crate::engine::{Engine, Finished, Operation};
-use crate::error::Error;
-use crate::open::Opened;
 
 /// Works until the store is closed, or the worker itself fails; then releases everything.
 pub(super) fn run(
     shared: &Arc<Shared>,
-    opened: Opened,
+    home: Home,
+    engine: Engine,
     driver: Box<dyn Driver>,
     reads_max: usize,
 ) {
-    let Opened { home, config, recovered, published, .. } = opened;
-    let needs_repair = recovered.repair;
-    let mut engine = Engine::new(config, published, recovered);
-    if needs_repair {
-        // Before any other operation can come in.
-        engine.submit(Operation::Repair { done: Box::new(note_repair) });
-    }
     let mut worker = Worker {
         shared: Arc::clone(shared),
         engine,
@@ -54,13 +47,6 @@ pub(super) fn run(
     shared.set_ended();
     ticket::run(|| shared.waiters.wake_all(&mut Vec::new()));
     shared.finish_close();
-}
-
-/// Takes the end of a repair. Where there was no room for it, the next open repairs again.
-fn note_repair(result: Result<(), Error>) {
-    if let Err(error) = result {
-        log::warn!("what was cut off at recovery could not be made harmless: {error}");
-    }
 }
 
 struct Worker {
@@ -103,11 +89,7 @@ enum News {
 impl Seen {
     fn of(shared: &Shared) -> Self {
         let progress = &shared.published.progress;
-        Self {
-            tip: progress.tip(),
-            epoch: progress.epoch(),
-            poisoned: progress.poison().is_some(),
-        }
+        Self { tip: progress.tip(), epoch: progress.epoch(), poisoned: progress.poison().is_some() }
     }
 }
 

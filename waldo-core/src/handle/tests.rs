@@ -1,0 +1,235 @@
+//! What users see where the driver fails, or the worker itself.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::driver::{Completion, Driver, Io, Notifier, Request, Wait};
+use crate::{AppendError, Backend, Cursor, Error, Log, Options, QueryError, Waldo};
+
+/// What goes wrong from the moment it is switched on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// Writes fail with this error number.
+    Write(i32),
+    /// Writes are cut short.
+    Short,
+    /// Reads fail with this error number.
+    Read(i32),
+    /// The worker panics at the next request.
+    Panic,
+    /// The driver breaks at the next wait.
+    Break,
+}
+
+/// A driver that works until it is told not to.
+struct Faulty {
+    inner: Box<dyn Driver>,
+    fault: Fault,
+    on: Arc<AtomicBool>,
+    reads: Vec<u64>,
+    writes: Vec<u64>,
+}
+
+impl Driver for Faulty {
+    fn submit(&mut self, request: Request) {
+        let on = self.on.load(Ordering::SeqCst);
+        assert!(!on || self.fault != Fault::Panic, "on purpose, in the worker");
+        match &request.io {
+            Io::Write { .. } => self.writes.push(request.id),
+            Io::Read { .. } => self.reads.push(request.id),
+            _ => {}
+        }
+        self.inner.submit(request);
+    }
+
+    fn wait(&mut self, wait: Wait, completions: &mut Vec<Completion>) -> io::Result<()> {
+        self.inner.wait(wait, completions)?;
+        if !self.on.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        for completion in completions {
+            let is_write = self.writes.contains(&completion.id);
+            let is_read = self.reads.contains(&completion.id);
+            match (self.fault, &mut completion.result) {
+                (Fault::Write(errno), result) if is_write => *result = Err(errno),
+                (Fault::Short, Ok(len)) if is_write => *len /= 2,
+                (Fault::Read(errno), result) if is_read => *result = Err(errno),
+                _ => {}
+            }
+        }
+        if self.fault == Fault::Break {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
+        Ok(())
+    }
+
+    fn notifier(&self) -> Arc<dyn Notifier> {
+        self.inner.notifier()
+    }
+}
+
+/// A store with ten logs, and what switches its fault on.
+fn faulty(dir: &tempfile::TempDir, backend: Backend, fault: Fault) -> (Waldo, Arc<AtomicBool>) {
+    let on = Arc::new(AtomicBool::new(false));
+    let switch = Arc::clone(&on);
+    let waldo = Waldo::open_with_driver(dir.path(), options(backend), move |inner| {
+        Box::new(Faulty { inner, fault, on: switch, reads: Vec::new(), writes: Vec::new() })
+    });
+    let waldo = waldo.unwrap();
+    waldo.blocking_append(&logs(1, 10)).unwrap();
+    (waldo, on)
+}
+
+fn options(backend: Backend) -> Options {
+    Options {
+        ring_size: 2,
+        buf_capacity: 64 * 1024,
+        index_capacity: 64,
+        file_capacity: 256 * 1024,
+        tail_capacity: 0,
+        backend,
+        ..Options::default()
+    }
+}
+
+fn logs(first: u64, last: u64) -> Vec<Log<'static>> {
+    let log = |seq_no: u64| Log::new_owned(seq_no, seq_no - 1, seq_no.to_le_bytes().to_vec());
+    (first..=last).map(log).collect()
+}
+
+fn on_both(test: impl Fn(Backend)) {
+    test(Backend::IoUring);
+    test(Backend::Threads);
+}
+
+/// After a failure: what was stable can be read, everything else says what happened, and the
+/// store can be opened again once it is closed.
+fn check_poisoned(dir: &tempfile::TempDir, waldo: Waldo, backend: Backend, errno: Option<i32>) {
+    let poisoned = |error: &AppendError| matches!(error, AppendError::Poisoned(poison) if poison.errno == errno);
+    let error = waldo.blocking_append(&logs(11, 11)).unwrap_err();
+    assert!(poisoned(&error), "{error}");
+    let large = vec![Log::new_owned(11, 10, vec![0; 20_000])];
+    let error = waldo.blocking_append(&large).unwrap_err();
+    assert!(poisoned(&error), "{error}");
+    assert!(matches!(waldo.blocking_sync(), Err(Error::Poisoned(_))));
+    assert!(matches!(waldo.blocking_trim(5), Err(Error::Poisoned(_))));
+    assert!(matches!(waldo.blocking_truncate(5), Err(Error::Poisoned(_))));
+
+    let found = waldo.blocking_query(Cursor::Trim, true).unwrap();
+    assert_eq!(found.iter().map(|log| log.seq_no()).collect::<Vec<_>>(), Vec::from_iter(1..=10));
+    for wait in [true, false] {
+        let error = waldo.blocking_query(Cursor::Tip, wait).unwrap_err();
+        assert!(matches!(error, QueryError::Poisoned(_)), "{error}");
+    }
+    assert_eq!(waldo.prev_seq_no(), Some(10));
+
+    let other = waldo.clone();
+    let closed = waldo.blocking_close();
+    assert!(matches!(closed, Err(Error::Poisoned(_))), "{closed:?}");
+    assert!(matches!(other.blocking_close(), Err(Error::Poisoned(_))));
+    let waldo = Waldo::blocking_open(dir.path(), options(backend)).unwrap();
+    let tip = waldo.prev_seq_no().unwrap();
+    assert!(tip >= 10, "acknowledged logs are lost: {tip}");
+    waldo.blocking_append(&logs(tip + 1, tip + 1)).unwrap();
+}
+
+#[test]
+fn a_failed_write_poisons() {
+    on_both(|backend| {
+        for (fault, errno) in [(Fault::Write(libc::EIO), Some(libc::EIO)), (Fault::Short, None)] {
+            let dir = tempfile::tempdir().unwrap();
+            let (waldo, on) = faulty(&dir, backend, fault);
+            on.store(true, Ordering::SeqCst);
+            let error = waldo.blocking_append(&logs(11, 12)).unwrap_err();
+            assert!(matches!(error, AppendError::Poisoned(_)), "{error}");
+            check_poisoned(&dir, waldo, backend, errno);
+        }
+    });
+}
+
+#[test]
+fn a_panic_of_the_worker_fails_everything_once() {
+    on_both(|backend| {
+        let dir = tempfile::tempdir().unwrap();
+        let (waldo, on) = faulty(&dir, backend, Fault::Panic);
+        let (submitted, ended) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+        let waiting = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| waldo.blocking_query(Cursor::Tip, true).unwrap_err());
+            on.store(true, Ordering::SeqCst);
+            let appenders: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        for _ in 0..50 {
+                            let mut batch = waldo.try_batch(100, true).unwrap();
+                            assert!(batch.push_payload(b"x").unwrap());
+                            let ended = Arc::clone(&ended);
+                            let done = move |result: Result<_, AppendError>| {
+                                assert!(matches!(result, Err(AppendError::Poisoned(_))));
+                                ended.fetch_add(1, Ordering::SeqCst);
+                            };
+                            match waldo.submit_append(batch.finish(), false, done) {
+                                Ok(()) => _ = submitted.fetch_add(1, Ordering::SeqCst),
+                                Err(error) => {
+                                    assert!(matches!(error, AppendError::Poisoned(_)), "{error}");
+                                }
+                            }
+                        }
+                    })
+                })
+                .collect();
+            for appender in appenders {
+                appender.join().unwrap();
+            }
+            while ended.load(Ordering::SeqCst) < submitted.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            assert_eq!(ended.load(Ordering::SeqCst), submitted.load(Ordering::SeqCst));
+            reader.join().unwrap()
+        });
+        assert!(matches!(waiting, QueryError::Poisoned(_)), "{waiting}");
+        check_poisoned(&dir, waldo, backend, None);
+    });
+}
+
+#[test]
+fn a_broken_driver_poisons() {
+    on_both(|backend| {
+        let dir = tempfile::tempdir().unwrap();
+        let (waldo, on) = faulty(&dir, backend, Fault::Break);
+        on.store(true, Ordering::SeqCst);
+        let error = waldo.blocking_append(&logs(11, 11)).unwrap_err();
+        assert!(matches!(error, AppendError::Poisoned(_)), "{error}");
+        check_poisoned(&dir, waldo, backend, Some(libc::EBADF));
+    });
+}
+
+/// A disk that cannot read hurts nobody but the reader.
+#[test]
+fn a_failed_read_is_the_readers() {
+    on_both(|backend| {
+        let dir = tempfile::tempdir().unwrap();
+        let (waldo, on) = faulty(&dir, backend, Fault::Read(libc::EIO));
+        for at in 1..10 {
+            waldo.blocking_append(&logs(at * 10 + 1, at * 10 + 10)).unwrap();
+        }
+        // Out of the hot tail.
+        waldo.blocking_append_assigned(&[vec![1; 50_000], vec![2; 50_000]]).unwrap();
+        waldo.blocking_append_assigned(&[vec![1; 50_000], vec![2; 50_000]]).unwrap();
+        on.store(true, Ordering::SeqCst);
+        let file = std::fs::File::open(dir.path().join("0000000000.page")).unwrap();
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
+        // SAFETY: advice on a descriptor that is open; no memory is involved.
+        unsafe { libc::posix_fadvise(fd, 0, 0, libc::POSIX_FADV_DONTNEED) };
+        let mut stream = waldo.stream(Cursor::Trim);
+        // Where the page cache answers after all, nothing is to be seen.
+        match stream.blocking_next() {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error, QueryError::Io { page: 0, errno: libc::EIO }),
+        }
+        on.store(false, Ordering::SeqCst);
+        assert!(stream.blocking_next().unwrap().iter().next().is_some());
+        waldo.blocking_append_assigned(&[b"x"]).unwrap();
+        waldo.blocking_close().unwrap();
+    });
+}

@@ -1,0 +1,48 @@
+//! An idle store costs nothing, however many streams wait.
+
+mod common;
+
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use common::{logs, open, options};
+use waldo_core::{Backend, Cursor};
+
+/// Processor time that this process took so far.
+fn cpu() -> Duration {
+    // SAFETY: `rusage` consists of integers, for which zeros are valid, and the call fills it.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        assert_eq!(libc::getrusage(libc::RUSAGE_SELF, &raw mut usage), 0);
+        usage
+    };
+    [usage.ru_utime, usage.ru_stime]
+        .iter()
+        .map(|time| Duration::from_micros((time.tv_sec * 1_000_000 + time.tv_usec) as u64))
+        .sum()
+}
+
+#[test]
+fn ten_thousand_parked_streams() {
+    for backend in [Backend::IoUring, Backend::Threads] {
+        let dir = tempfile::tempdir().unwrap();
+        let waldo = open(&dir, options(backend));
+        waldo.blocking_append(&logs(1, 10)).unwrap();
+        // Pages are prepared behind the back of appends; that ends.
+        let started = Instant::now();
+        while waldo.blocking_metadata().unwrap().pending_resets > 0 {
+            assert!(started.elapsed() < Duration::from_secs(60));
+            std::thread::yield_now();
+        }
+        let mut context = Context::from_waker(Waker::noop());
+        let mut streams: Vec<_> = (0..10_000).map(|_| waldo.stream(Cursor::Tip)).collect();
+        for stream in &mut streams {
+            assert!(stream.poll_next(&mut context).is_pending());
+        }
+        // Nothing is synchronised by this: it is the time that is measured.
+        let before = cpu();
+        std::thread::sleep(Duration::from_secs(1));
+        let taken = cpu() - before;
+        assert!(taken < Duration::from_millis(5), "{taken:?} for nothing");
+    }
+}

@@ -1,0 +1,73 @@
+//! Readers that hold on to what they read slow nobody down who writes, and take no more memory
+//! than the options say.
+
+mod common;
+
+use common::{logs, numbers, open};
+use waldo_core::{Cursor, Options, QueryError};
+
+on_both_backends!(
+    chunks_that_are_held_do_not_stop_writers,
+    cold_chunks_that_are_held_do_not_stop_writers,
+);
+
+fn chunks_that_are_held_do_not_stop_writers(options: Options) {
+    let dir = tempfile::tempdir().unwrap();
+    let waldo = open(&dir, options);
+    // A stream that keeps every chunk from the hot tail.
+    let mut stream = waldo.stream(Cursor::Tip);
+    let mut held = Vec::new();
+    let mut tip = 0;
+    for _ in 0..200 {
+        waldo.blocking_append(&logs(tip + 1, tip + 300)).unwrap();
+        tip += 300;
+        let more = match stream.try_next() {
+            Ok(chunk) => chunk,
+            Err(QueryError::Trimmed { .. }) => None,
+            Err(error) => panic!("{error}"),
+        };
+        held.extend(more);
+    }
+    let metadata = waldo.blocking_metadata().unwrap();
+    let detached_max = 2 * options.tail_capacity / options.buf_capacity;
+    assert!(metadata.buffers_detached <= detached_max, "{metadata:?}");
+    assert!(metadata.read_memory_used <= options.read_capacity, "{metadata:?}");
+    // What is held is what it was.
+    assert!(held.len() > 2);
+    for chunk in &held {
+        assert!(!numbers(chunk).is_empty());
+    }
+    // Once it is given back, all memory is there again.
+    drop(held);
+    drop(stream);
+    let metadata = waldo.blocking_metadata().unwrap();
+    assert_eq!((metadata.buffers_detached, metadata.read_memory_used), (0, 0));
+}
+
+fn cold_chunks_that_are_held_do_not_stop_writers(options: Options) {
+    let dir = tempfile::tempdir().unwrap();
+    let waldo = open(&dir, options);
+    waldo.blocking_append(&logs(1, 9_000)).unwrap();
+    let mut held = Vec::new();
+    // As many readers as take all the memory there is for them.
+    loop {
+        let mut stream = waldo.stream(Cursor::Trim);
+        match stream.blocking_next_timeout(std::time::Duration::from_millis(100)) {
+            Ok(chunk) => held.push(chunk),
+            Err(error) => {
+                assert_eq!(error, QueryError::Timeout);
+                break;
+            }
+        }
+    }
+    assert!(waldo.blocking_metadata().unwrap().read_memory_used <= options.read_capacity);
+    let mut tip = 9_000;
+    for _ in 0..30 {
+        waldo.blocking_append(&logs(tip + 1, tip + 300)).unwrap();
+        tip += 300;
+    }
+    // Who waited goes on as soon as one gives its memory back.
+    held.truncate(1);
+    let found = waldo.blocking_query(Cursor::Trim, true).unwrap();
+    assert!(!numbers(&found).is_empty());
+}
