@@ -133,7 +133,9 @@ pub enum AppendError {
     },
 
     /// A log is larger than a page, or a buffer, can take.
-    #[error("log {seq_no} takes {size} bytes, over the limit of {limit}; see buf_capacity and file_capacity")]
+    #[error(
+        "log {seq_no} takes {size} bytes, over the limit of {limit}; see buf_capacity and file_capacity"
+    )]
     ExceedsLimit {
         /// `seq_no` of the log; its place in the batch where numbers are assigned.
         seq_no: u64,

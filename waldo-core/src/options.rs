@@ -185,20 +185,85 @@ impl Options {
             ("ring_size", self.ring_size.to_string(), self.ring_size >= 2, "at least 2"),
             ("ring_size", self.ring_size.to_string(), self.ring_size <= 1 << 20, "at most 1048576"),
             ("queue_depth", self.queue_depth.to_string(), self.queue_depth >= 1, "at least 1"),
-            ("queue_depth", self.queue_depth.to_string(), self.queue_depth <= 16384, "at most 16384"),
+            (
+                "queue_depth",
+                self.queue_depth.to_string(),
+                self.queue_depth <= 16384,
+                "at most 16384",
+            ),
             ("pool_size", self.pool_size.to_string(), self.pool_size >= 1, "at least 1"),
-            ("buf_capacity", self.buf_capacity.to_string(), self.buf_capacity >= 4 * BLOCK_SIZE, "at least 16384"),
-            ("buf_capacity", self.buf_capacity.to_string(), buf_capacity.is_multiple_of(block), "a multiple of 4096"),
-            ("buf_capacity", self.buf_capacity.to_string(), buf_capacity <= 1 << 30, "at most 1073741824"),
-            ("page_capacity", self.page_capacity.to_string(), self.page_capacity >= 1, "at least 1"),
-            ("index_capacity", self.index_capacity.to_string(), self.index_capacity >= 2, "at least 2"),
-            ("index_capacity", self.index_capacity.to_string(), self.index_capacity <= 1 << 24, "at most 16777216"),
-            ("index_sparse_bytes", self.index_sparse_bytes.to_string(), self.index_sparse_bytes >= 1, "at least 1"),
-            ("index_sparse_count", self.index_sparse_count.to_string(), self.index_sparse_count >= 1, "at least 1"),
-            ("file_capacity", self.file_capacity.to_string(), self.file_capacity.is_multiple_of(block), "a multiple of 4096"),
-            ("file_capacity", self.file_capacity.to_string(), self.file_capacity >= buf_capacity, "at least buf_capacity"),
-            ("file_capacity", self.file_capacity.to_string(), self.file_capacity <= 1 << 34, "at most 17179869184"),
-            ("tail_capacity", self.tail_capacity.to_string(), self.tail_capacity <= 1 << 40, "at most 1099511627776"),
+            (
+                "buf_capacity",
+                self.buf_capacity.to_string(),
+                self.buf_capacity >= 4 * BLOCK_SIZE,
+                "at least 16384",
+            ),
+            (
+                "buf_capacity",
+                self.buf_capacity.to_string(),
+                buf_capacity.is_multiple_of(block),
+                "a multiple of 4096",
+            ),
+            (
+                "buf_capacity",
+                self.buf_capacity.to_string(),
+                buf_capacity <= 1 << 30,
+                "at most 1073741824",
+            ),
+            (
+                "page_capacity",
+                self.page_capacity.to_string(),
+                self.page_capacity >= 1,
+                "at least 1",
+            ),
+            (
+                "index_capacity",
+                self.index_capacity.to_string(),
+                self.index_capacity >= 2,
+                "at least 2",
+            ),
+            (
+                "index_capacity",
+                self.index_capacity.to_string(),
+                self.index_capacity <= 1 << 24,
+                "at most 16777216",
+            ),
+            (
+                "index_sparse_bytes",
+                self.index_sparse_bytes.to_string(),
+                self.index_sparse_bytes >= 1,
+                "at least 1",
+            ),
+            (
+                "index_sparse_count",
+                self.index_sparse_count.to_string(),
+                self.index_sparse_count >= 1,
+                "at least 1",
+            ),
+            (
+                "file_capacity",
+                self.file_capacity.to_string(),
+                self.file_capacity.is_multiple_of(block),
+                "a multiple of 4096",
+            ),
+            (
+                "file_capacity",
+                self.file_capacity.to_string(),
+                self.file_capacity >= buf_capacity,
+                "at least buf_capacity",
+            ),
+            (
+                "file_capacity",
+                self.file_capacity.to_string(),
+                self.file_capacity <= 1 << 34,
+                "at most 17179869184",
+            ),
+            (
+                "tail_capacity",
+                self.tail_capacity.to_string(),
+                self.tail_capacity <= 1 << 40,
+                "at most 1099511627776",
+            ),
         ];
         for (name, value, fits, limit) in checks {
             if !fits {
@@ -211,7 +276,10 @@ impl Options {
             return Err(Error::Option {
                 name: "file_capacity",
                 value: self.file_capacity.to_string(),
-                reason: format!("with index_capacity {} it must be at least {least}", self.index_capacity),
+                reason: format!(
+                    "with index_capacity {} it must be at least {least}",
+                    self.index_capacity
+                ),
             });
         }
         Ok(())

@@ -200,11 +200,7 @@ fn hot(published: &Published, position: &mut Position) -> Option<Chunk> {
 }
 
 /// The tag of the frame that a segment's byte lies in.
-fn frame_tag(
-    published: &Published,
-    segment: &crate::tail::Segment,
-    offset: usize,
-) -> Option<Tag> {
+fn frame_tag(published: &Published, segment: &crate::tail::Segment, offset: usize) -> Option<Tag> {
     let (page_number, page_offset) = segment.locate(offset);
     let incarnation =
         published.catalog.with(page_number, |page| page.incarnations.at(page_offset))?;
@@ -233,7 +229,7 @@ fn cold(published: &Published, position: &mut Position, appetite: Appetite) -> O
         Appetite::Lookup => usize::try_from(place.enough - place.offset).unwrap_or(usize::MAX),
         Appetite::Scan => LARGE_READ,
     };
-    let len = wanted.min(LARGE_READ).max(FRAME_HEADER_SIZE).max(position.least).min(left);
+    let len = wanted.clamp(FRAME_HEADER_SIZE, LARGE_READ).max(position.least).min(left);
     Some(Plan { place, len })
 }
 

@@ -646,7 +646,7 @@ impl Regions {
     /// leaves none or makes too many regions.
     fn new(pool: &Arc<Pool>, len: usize, region_size_max: usize) -> Option<Self> {
         let capacity = pool.buffer_capacity().max(1);
-        let len = len.min(pool.mapping().len()) / capacity * capacity;
+        let len = len.min(pool.mapping().size()) / capacity * capacity;
         let region_size = region_size_max / capacity * capacity;
         let start = pool.mapping().start().as_ptr().addr();
         let is_possible = len > 0 && region_size > 0 && len.div_ceil(region_size) <= REGIONS_MAX;
@@ -791,7 +791,7 @@ fn register_buffers(ring: &IoUring, pool: &Arc<Pool>, setup: Setup) -> Option<Re
     if !setup.register_buffers {
         return None;
     }
-    let wanted = pool.mapping().len();
+    let wanted = pool.mapping().size();
     let mut len = wanted;
     let mut reason = None;
     while let Some(regions) = Regions::new(pool, len, setup.region_size_max) {

@@ -70,10 +70,10 @@ impl Config {
         self.seal_offset() - self.control_frame_len() as u64
     }
 
-    /// Most entries that a seal has room for.
+    /// Most entries that a seal has room for, in the page and in the buffer that it is built in.
     #[must_use]
     pub fn seal_entries_max(&self) -> usize {
-        SealBody::entries_max(self.seal_capacity as usize)
+        SealBody::entries_max(self.buf_capacity.min(self.seal_capacity as usize))
     }
 
     /// Bytes of the largest frame: it fits a buffer, and an empty page behind its open frame.

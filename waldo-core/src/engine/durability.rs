@@ -107,9 +107,8 @@ impl Durability {
     /// happens to pages that are being reused.
     pub fn finish_waiting(&mut self, finished: &mut Vec<Finished>) {
         let durable = self.promised();
-        while let Some((_, done)) = self.waiting.pop_front_if(|(position, _)| *position <= durable)
-        {
-            finished.push(done);
+        while self.waiting.front().is_some_and(|(position, _)| *position <= durable) {
+            finished.extend(self.waiting.pop_front().map(|(_, done)| done));
         }
     }
 
@@ -140,8 +139,7 @@ impl Durability {
             self.deadline_ns = self.interval_ns.map(|interval| now_ns.saturating_add(interval));
         }
         let due = self.deadline_ns.is_some_and(|deadline| deadline <= now_ns);
-        let awaited =
-            self.waiting.front().is_some_and(|(position, _)| *position <= self.written);
+        let awaited = self.waiting.front().is_some_and(|(position, _)| *position <= self.written);
         if self.under_way.is_some() || !(due || awaited || self.requested) {
             return None;
         }

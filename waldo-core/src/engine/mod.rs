@@ -2,20 +2,23 @@
 //! acknowledgements.
 //!
 //! It has no thread, no clock, no file and no source of randomness: everything comes in through
-//! [`Engine::submit`], [`Engine::complete`] and [`Engine::tick`], and goes out through
+//! [`Engine::submit`], [`Engine::complete`] and [`Engine::pump`], and goes out through
 //! [`Engine::take_requests`], [`Engine::take_finished`] and what it [publishes](Published). The
 //! worker drives it with a real disk, the simulation with one that fails in every way.
 //!
-//! - [`framing`](self): operations become frames, and frames writes;
+//! - `appends`, `controls`: operations become frames; `framing`, `gather`: frames become writes;
 //! - `pipeline`: writes under way, and the stable pointer: acknowledgement is decided here;
 //! - `ring`, `rotation`: which page is written next, and what has to be true before one is reused;
 //! - `durability`: syncs, for stores whose writes are not durable by themselves;
 //! - `sealing`: summaries of full pages;
 //! - `prepare`: writing the blocks of pages ahead of need.
 
+mod appends;
 pub mod config;
+mod controls;
 mod durability;
 mod framing;
+mod gather;
 pub mod operation;
 mod pipeline;
 mod prepare;
@@ -40,7 +43,7 @@ use crate::published::Published;
 use crate::recovery::Recovered;
 
 use self::durability::Durability;
-use self::framing::Gather;
+use self::gather::Gather;
 use self::operation::ManageCompletion;
 use self::pipeline::Pipeline;
 use self::prepare::Preparer;
@@ -227,7 +230,7 @@ impl Engine {
                 self.closing = Some(done);
             }
             other => {
-                self.pending_small += framing::small_len(&other);
+                self.pending_small += appends::small_len(&other);
                 self.pending.push_back(other);
             }
         }
@@ -426,7 +429,7 @@ impl Engine {
 
     fn fail_front(&mut self, error: AppendError) {
         if let Some(operation) = self.pending.pop_front() {
-            self.pending_small -= framing::small_len(&operation);
+            self.pending_small -= appends::small_len(&operation);
             self.finished.push(operation.fail(error.clone(), Error::Append(error)));
         }
     }

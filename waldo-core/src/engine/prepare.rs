@@ -32,7 +32,8 @@ enum UnderWay {
 impl Preparer {
     /// Pages to prepare, each from an offset on.
     pub fn new(waiting: impl IntoIterator<Item = (u32, u64)>) -> Self {
-        let waiting = waiting.into_iter().map(|(page, from)| (page, align_up(from, BLOCK))).collect();
+        let waiting =
+            waiting.into_iter().map(|(page, from)| (page, align_up(from, BLOCK))).collect();
         Self { waiting, ..Self::default() }
     }
 

@@ -44,9 +44,8 @@ impl Engine {
             let fits = active.offset + (open_len + len) as u64 <= limit;
             if fits && active.log_count + count <= self.config.page_capacity {
                 // What is durable may have moved on since the page was taken.
-                match active.overwrites.filter(|_| !active.opened) {
-                    Some(overwrites) => self.may_overwrite(overwrites)?,
-                    None => {}
+                if let Some(overwrites) = active.overwrites.filter(|_| !active.opened) {
+                    self.may_overwrite(overwrites)?;
                 }
                 return Ok(open_len);
             }

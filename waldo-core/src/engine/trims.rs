@@ -37,9 +37,7 @@ impl Trims {
     /// The trim point that frames behind a page carry which end at or before a position; `None`
     /// where there are no such frames.
     pub fn beyond(&self, page_number: u64, position: u64) -> Option<u64> {
-        let beyond = |note: &&Note| {
-            note.page_number > page_number && note.end_position <= position
-        };
+        let beyond = |note: &&Note| note.page_number > page_number && note.end_position <= position;
         self.notes.iter().filter(beyond).map(|note| note.trimmed).max()
     }
 

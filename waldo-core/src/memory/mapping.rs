@@ -49,9 +49,9 @@ impl Mapping {
         self.start
     }
 
-    /// Bytes of the mapping.
+    /// Bytes of the mapping: at least one.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.len
     }
 

@@ -157,8 +157,11 @@ impl Buffer {
         // Acquire: pairs with the release in `freeze`, so that the bytes are seen as they were
         // when they were frozen.
         let frozen = self.frozen.load(Ordering::Acquire);
-        (range.start <= range.end && range.end <= frozen)
-            .then(|| Slice { buffer: Arc::clone(self), start: range.start, end: range.end })
+        (range.start <= range.end && range.end <= frozen).then(|| Slice {
+            buffer: Arc::clone(self),
+            start: range.start,
+            end: range.end,
+        })
     }
 
     /// Marks that the tail no longer keeps the buffer: what it costs now is its holders'.

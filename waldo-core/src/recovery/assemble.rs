@@ -60,7 +60,8 @@ pub fn assemble(
     let clean = !lossy && chain.ends_cleanly(scans);
     let incarnation = chain.next_incarnation(scans, clean, nonce);
     let report = chain.report(&log, scans, damage.is_some());
-    let recovered = Recovered { repair: !clean, lossy, ..chain.recovered(layout, log, incarnation, scans) };
+    let recovered =
+        Recovered { repair: !clean, lossy, ..chain.recovered(layout, log, incarnation, scans) };
     Ok(Assembled { recovered, report, damage })
 }
 
@@ -158,12 +159,9 @@ impl<'a> Chain<'a> {
             return Some(Corruption { page, offset: PAGE_HEADER_SIZE as u64, ..at(detail) });
         }
         let promised = |durable: u64, by: u64| durable > end && by >= incarnation;
-        let stale =
-            self.stale.iter().any(|page| promised(page.durable_through, page.incarnation));
-        let others = self
-            .others
-            .iter()
-            .any(|(_, other)| promised(other.durable_through, other.incarnation));
+        let stale = self.stale.iter().any(|page| promised(page.durable_through, page.incarnation));
+        let others =
+            self.others.iter().any(|(_, other)| promised(other.durable_through, other.incarnation));
         (stale || others).then(|| at("a frame that had been durable is missing or bad"))
     }
 
@@ -180,7 +178,7 @@ impl<'a> Chain<'a> {
         let durable = self.pages.iter().map(|page| page.durable_through).max().unwrap_or(0);
         // Where nothing of the page was promised, it was overwritten without ceremony.
         let promised = durable > position(missing, layout.page_size, 0);
-        promised.then(|| Corruption {
+        promised.then_some(Corruption {
             page: first.content.page,
             offset: PAGE_HEADER_SIZE as u64,
             after_seq_no: trimmed,

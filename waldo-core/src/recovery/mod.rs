@@ -1,7 +1,7 @@
 //! Recovery: from the bytes on disk to a contiguous, valid sequence of logs.
 //!
-//! [`scan`] walks one page and says how far its frames are good, and what it saw behind that;
-//! [`assemble`] links the pages, decides between a clean end, a torn tail and corruption, and says
+//! `scan` walks one page and says how far its frames are good, and what it saw behind that;
+//! `assemble` links the pages, decides between a clean end, a torn tail and corruption, and says
 //! where the log goes on. Both are functions of the bytes alone: the files come in as a
 //! [`PageSource`]. `docs/format.md` states the rule.
 
@@ -105,7 +105,10 @@ pub struct RecoveredActive {
 /// # Errors
 ///
 /// The first page that could not be read, with the system's error.
-pub fn scan_all(source: &dyn PageSource, layout: &Layout) -> Result<Vec<PageScan>, (u32, io::Error)> {
+pub fn scan_all(
+    source: &dyn PageSource,
+    layout: &Layout,
+) -> Result<Vec<PageScan>, (u32, io::Error)> {
     let pages: Vec<u32> = (0..layout.ring_size).collect();
     let threads = layout.threads.clamp(1, pages.len().max(1));
     if threads == 1 {

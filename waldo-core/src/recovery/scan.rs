@@ -125,9 +125,10 @@ pub(crate) fn count_logs(
                 else {
                     break;
                 };
-                let void = page.cuts.iter().any(|cut| {
-                    at < cut.before_offset && record.seq_no > cut.after_seq_no
-                });
+                let void = page
+                    .cuts
+                    .iter()
+                    .any(|cut| at < cut.before_offset && record.seq_no > cut.after_seq_no);
                 count += u64::from(record.seq_no <= seq_no && !void);
                 at += record.size() as u64;
             }
@@ -335,9 +336,8 @@ impl<'a> Scan<'a> {
             return Ok(None);
         }
         let body = self.body(&header)?.and_then(|body| SealBody::decode(&body));
-        Ok(body.filter(|seal| {
-            (PAGE_HEADER_SIZE as u64..=self.layout.seal_offset).contains(&seal.end)
-        }))
+        Ok(body
+            .filter(|seal| (PAGE_HEADER_SIZE as u64..=self.layout.seal_offset).contains(&seal.end)))
     }
 
     /// Valid frames behind the page's own, or anywhere in a page that has none. Where a seal
@@ -411,8 +411,7 @@ impl Others {
             return;
         }
         let same = self.found.iter_mut().find(|evidence| {
-            evidence.page_number == header.page_number
-                && evidence.incarnation == header.incarnation
+            evidence.page_number == header.page_number && evidence.incarnation == header.incarnation
         });
         match same {
             Some(evidence) => {
@@ -449,10 +448,7 @@ impl Walk {
             trimmed_count: 0,
             trimmed_seq_no: open.trimmed_seq_no,
             index: SparseIndex::new(layout.index_capacity, layout.spacing),
-            incarnations: Incarnations::new(vec![(
-                PAGE_HEADER_SIZE as u64,
-                header.incarnation,
-            )]),
+            incarnations: Incarnations::new(vec![(PAGE_HEADER_SIZE as u64, header.incarnation)]),
             cuts: Vec::new(),
         };
         let opened = OpenedPage {
@@ -481,10 +477,9 @@ impl Walk {
         if opened.first_tip == 0 && seal.log_count > 0 {
             opened.starts.push((PAGE_HEADER_SIZE as u64, seal.first_prev_seq_no));
         }
-        opened.controls.push((
-            PAGE_HEADER_SIZE as u64,
-            Control::Trim { up_to_seq_no: seal.trimmed_seq_no },
-        ));
+        opened
+            .controls
+            .push((PAGE_HEADER_SIZE as u64, Control::Trim { up_to_seq_no: seal.trimmed_seq_no }));
         opened.tip = seal.last_seq_no;
         opened.durable_through = position(self.number, layout.page_size, seal.end);
         opened.sealed = true;

@@ -61,11 +61,8 @@ impl Disk {
     /// A disk with page files that hold `contents`.
     #[must_use]
     pub fn new(contents: Vec<Vec<u8>>) -> Self {
-        let page = |bytes: Vec<u8>| Page {
-            synced: bytes.clone(),
-            current: bytes,
-            dirty: BTreeSet::new(),
-        };
+        let page =
+            |bytes: Vec<u8>| Page { synced: bytes.clone(), current: bytes, dirty: BTreeSet::new() };
         Self { pages: contents.into_iter().map(page).collect(), ..Self::default() }
     }
 

@@ -10,9 +10,12 @@
 //! - [`run`]: drives the engine and compares.
 
 pub mod disk;
+mod flips;
 pub mod model;
 pub mod random;
 pub mod run;
+mod session;
+mod setup;
 
 #[cfg(test)]
 mod tests;

@@ -144,9 +144,10 @@ impl Model {
     /// Whether a log with these numbers and bytes was ever submitted.
     #[must_use]
     pub fn knows(&self, entry: &Entry) -> bool {
-        let appended = self.events.iter().any(
-            |event| matches!(event, Event::Append(entries) if entries.contains(entry)),
-        );
+        let appended = self
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::Append(entries) if entries.contains(entry)));
         appended || self.base.logs.get(&entry.seq_no) == Some(entry)
     }
 
@@ -156,7 +157,13 @@ impl Model {
     /// # Errors
     ///
     /// What is wrong with them.
-    pub fn check(&self, found: &[Entry], tip: u64, trimmed: u64, power: bool) -> Result<State, String> {
+    pub fn check(
+        &self,
+        found: &[Entry],
+        tip: u64,
+        trimmed: u64,
+        power: bool,
+    ) -> Result<State, String> {
         let least = if power { self.durable } else { self.acknowledged };
         self.check_from(found, tip, trimmed, least)
     }

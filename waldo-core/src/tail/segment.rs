@@ -94,8 +94,7 @@ impl Segment {
     /// from the start of the segment, in units of 8 bytes.
     #[must_use]
     pub fn find(&self, seq_no: u64) -> IndexEntry {
-        let start =
-            IndexEntry { prev_seq_no: self.first_prev_seq_no, offset: 0, frame_end: 0 };
+        let start = IndexEntry { prev_seq_no: self.first_prev_seq_no, offset: 0, frame_end: 0 };
         self.marks.find(seq_no).unwrap_or(start)
     }
 
