@@ -331,7 +331,11 @@ impl<'a> Check<'a> {
                 && header.incarnation == place.incarnations.at(header.offset)
         });
         let Some(header) = header else { return self.fault("a frame's header is bad") };
+        if self.chain.is_some_and(|chain| chain != header.first_prev_seq_no) {
+            return self.fault("a frame does not follow the one before it");
+        }
         if header.kind != FrameKind::Data {
+            // It may be a truncation, behind which the log goes on from somewhere else.
             self.chain = None;
             self.at += header.length as usize;
             return Ok(Go::On);
