@@ -258,6 +258,8 @@ struct Frame {
     end: u64,
     incarnation: u64,
     tag: Tag,
+    /// Its last log, where its header was seen.
+    last_seq_no: Option<u64>,
 }
 
 struct Fault {
@@ -277,7 +279,7 @@ impl<'a> Check<'a> {
         let place = &plan.place;
         let frame = place.frame.map(|(end, incarnation)| {
             let tag = published.store_id.tag(place.page_number, incarnation);
-            Frame { end, incarnation, tag }
+            Frame { end, incarnation, tag, last_seq_no: None }
         });
         Self {
             published,
@@ -342,7 +344,9 @@ impl<'a> Check<'a> {
         }
         let tag = Tag::new(seed, header.page_number, header.incarnation);
         let end = header.offset + header.length;
-        self.frame = Some(Frame { end, incarnation: header.incarnation, tag });
+        let (incarnation, last_seq_no) = (header.incarnation, Some(header.last_seq_no));
+        self.frame = Some(Frame { end, incarnation, tag, last_seq_no });
+        self.chain = Some(header.first_prev_seq_no);
         self.at += FRAME_HEADER_SIZE;
         Ok(Go::On)
     }
@@ -376,6 +380,9 @@ impl<'a> Check<'a> {
     }
 
     fn leave(&mut self, frame: Frame) -> Result<Go, Fault> {
+        if frame.last_seq_no.is_some_and(|last| self.chain != Some(last)) {
+            return self.fault("a frame ends before its last log");
+        }
         self.at = (frame.end - self.plan.place.offset) as usize;
         self.frame = None;
         Ok(Go::On)
