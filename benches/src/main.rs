@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use waldo_bench::options::Common;
-use waldo_bench::scenario::{self, append, ceiling, commit, fanout};
+use waldo_bench::scenario::{self, append, ceiling, commit, fanout, idle};
 use waldo_bench::workload::{AppendOptions, CommitOptions, FanoutOptions};
 
 /// Benches of Waldo.
@@ -27,6 +27,8 @@ enum Scenario {
     Commit(CommitOptions),
     /// One writer and many streams that follow it.
     Fanout(FanoutOptions),
+    /// Waiting streams while nothing is appended.
+    Idle(idle::Options),
 }
 
 fn main() -> ExitCode {
@@ -46,5 +48,6 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Scenario::Append(options) => append::run(&scenario::engines(), &options, &common),
         Scenario::Commit(options) => commit::run(&scenario::engines(), &options, &common),
         Scenario::Fanout(options) => fanout::run(&scenario::engines(), &options, &common),
+        Scenario::Idle(options) => idle::run(&options, &common),
     }
 }

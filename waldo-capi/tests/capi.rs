@@ -1,32 +1,18 @@
 //! Compiles the C programs of `tests/capi`, and runs them.
 
+mod common;
+
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
-/// Where the libraries are: beside this test, or above it.
-fn library(name: &str) -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let mut folders = own.ancestors().skip(1).take(2);
-    let found = folders.find_map(|folder| Some(folder.join(name)).filter(|path| path.exists()));
-    found.unwrap_or_else(|| panic!("there is no {name} near {}", own.display()))
-}
-
-fn compiler(variable: &str, otherwise: &str) -> Command {
-    Command::new(std::env::var(variable).unwrap_or_else(|_| otherwise.to_owned()))
-}
+use common::{WARNINGS, compiler, library, root};
 
 /// Compiles a program with the library, shared or static.
-fn build(dir: &Path, name: &str, is_static: bool) -> PathBuf {
-    let program = dir.join(name);
+fn build(dir: &Path, source: &str, is_static: bool) -> PathBuf {
+    let program = dir.join("program");
     let mut command = compiler("CC", "cc");
     command.args(["-std=gnu11", "-g", "-O1"]).args(WARNINGS).arg("-I").arg(root().join("include"));
-    command.arg(root().join("tests/capi").join(name).with_extension("c")).arg("-o").arg(&program);
+    command.arg(root().join(source)).arg("-o").arg(&program);
     if is_static {
         command.arg(library("libwaldo.a")).args(["-lpthread", "-ldl", "-lm"]);
     } else {
@@ -34,7 +20,7 @@ fn build(dir: &Path, name: &str, is_static: bool) -> PathBuf {
         let folder = shared.parent().unwrap().to_str().unwrap();
         command.arg(&shared).arg(format!("-Wl,-rpath,{folder}")).arg("-lpthread");
     }
-    assert!(command.status().unwrap().success(), "{name} does not compile");
+    assert!(command.status().unwrap().success(), "{source} does not compile");
     program
 }
 
@@ -50,7 +36,7 @@ fn run(program: &Path, backend: &str) {
 
 fn test(name: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let program = build(dir.path(), name, false);
+    let program = build(dir.path(), &format!("tests/capi/{name}.c"), false);
     for backend in ["threads", "io_uring"] {
         run(&program, backend);
     }
@@ -74,7 +60,28 @@ fn lifetime() {
 #[test]
 fn the_static_library_does_the_same() {
     let dir = tempfile::tempdir().unwrap();
-    run(&build(dir.path(), "roundtrip", true), "auto");
+    run(&build(dir.path(), "tests/capi/roundtrip.c", true), "auto");
+}
+
+#[test]
+fn the_example_of_durable_appends() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = build(dir.path(), "examples/c/durable_append.c", false);
+    let lines = dir.path().join("lines");
+    let text: String = (0..2000).map(|number| format!("line {number}\n")).collect();
+    std::fs::write(&lines, text).unwrap();
+    let mut command = Command::new(program);
+    command.arg(dir.path().join("store")).stdin(Stdio::from(std::fs::File::open(lines).unwrap()));
+    let printed = common::run(&mut command);
+    assert_eq!(printed, "2000 lines are durable, the newest is log 2000\n");
+}
+
+#[test]
+fn the_example_of_streams_in_an_epoll_loop() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = build(dir.path(), "examples/c/epoll_streams.c", false);
+    let printed = common::run(Command::new(program).arg(dir.path().join("store")));
+    assert_eq!(printed, "1000 streams read 100000 logs, 792000 bytes\n");
 }
 
 #[test]

@@ -5,13 +5,10 @@
 //! any [`Engine`] and are shared with `waldo-peers`; the others need what only Waldo has.
 
 pub mod append;
-pub mod catchup;
 pub mod ceiling;
 pub mod commit;
 pub mod fanout;
 pub mod idle;
-pub mod lookup;
-pub mod recover;
 
 use crate::engine::Engine;
 

@@ -1,1 +1,0 @@
-//! Opening after a clean close and after a kill, `Full` and `Fast`.
