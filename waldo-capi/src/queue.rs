@@ -66,6 +66,8 @@ struct State {
     /// Threads that wait for news.
     sleepers: usize,
     released: bool,
+    /// Nobody takes anything out any more.
+    is_over: bool,
     /// Somebody asked for the file descriptor, so that it must be kept up.
     is_watched: bool,
     /// The file descriptor is readable.
@@ -136,7 +138,7 @@ impl Queue {
     pub fn post(&self, completion: Completion) {
         let inner = &*self.local;
         let mut state = inner.state.lock();
-        if state.released && !inner.is_dispatched {
+        if state.is_over {
             drop(state);
             self.give_back(1);
             return completion.discard();
@@ -149,7 +151,7 @@ impl Queue {
     pub fn schedule(&self, wakeup: Arc<Wakeup>) {
         let inner = &*self.local;
         let mut state = inner.state.lock();
-        if state.released && !inner.is_dispatched {
+        if state.is_over {
             return;
         }
         state.ready.push_back(wakeup);
@@ -250,6 +252,7 @@ impl Queue {
             let mut state = inner.state.lock();
             while !state.has_news() {
                 if state.released && inner.used.load(Ordering::Relaxed) == 0 {
+                    state.is_over = true;
                     return;
                 }
                 state.sleepers += 1;
@@ -274,6 +277,7 @@ impl Queue {
         state.released = true;
         let mut dropped = VecDeque::new();
         if !inner.is_dispatched {
+            state.is_over = true;
             std::mem::swap(&mut dropped, &mut state.completions);
             state.ready.clear();
         }
