@@ -3,15 +3,17 @@
 CARGO ?= cargo
 # A file to run the demo on; by default this repository's own sources.
 INPUT ?=
+# Where `make install` puts the C library.
+PREFIX ?= /usr/local
 SEEDS ?= 100000
 FIRST ?= 0
 
-.PHONY: demo test fmt clippy doc unit sim deny
+.PHONY: demo test fmt clippy doc unit sim deny install header
 
 # Appends a file line by line, durably, with 1,000 streams tailing it; is killed half way, recovers,
 # and goes on.
 demo:
-	$(CARGO) run --release --quiet -p waldo-examples --bin demo -- $(INPUT)
+	$(CARGO) run --release --quiet -p waldo-examples --bin demo -- $(if $(INPUT),"$(INPUT)")
 
 # Everything that is checked before a change lands.
 test: fmt clippy unit doc
@@ -36,3 +38,11 @@ sim:
 # Licences, advisories and duplicate versions of dependencies (cargo install cargo-deny).
 deny:
 	cargo deny check
+
+# The C library: header, shared and static library, pkg-config and CMake files.
+install:
+	sh waldo-capi/install.sh "$(PREFIX)"
+
+# Writes include/waldo.h anew from the Rust source.
+header:
+	WALDO_WRITE_HEADER=1 $(CARGO) test -p waldo-capi --locked header

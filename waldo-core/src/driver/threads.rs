@@ -15,10 +15,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
-
-use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::files::{PageFile, PageFiles, signed, zeros};
 use super::{Completion, Driver, Io, Notifier, Parts, Request, Wait};
@@ -43,6 +41,8 @@ pub struct ThreadsDriver {
 #[derive(Debug)]
 struct Shared {
     files: Arc<PageFiles>,
+    // Not parking_lot's: those keep waiting threads in a table of the process, which a forked
+    // child inherits without the threads.
     state: Mutex<State>,
     /// Signalled when a read was submitted, or the driver is dropped.
     read_ready: Condvar,
@@ -110,7 +110,7 @@ impl ThreadsDriver {
 
 impl Driver for ThreadsDriver {
     fn submit(&mut self, request: Request) {
-        let mut state = self.shared.state.lock();
+        let mut state = self.shared.lock();
         let ready = if matches!(request.io, Io::Read { .. }) {
             state.reads.push_back(request);
             &self.shared.read_ready
@@ -123,8 +123,7 @@ impl Driver for ThreadsDriver {
     }
 
     fn wait(&mut self, wait: Wait, completions: &mut Vec<Completion>) -> io::Result<()> {
-        let mut state = self.shared.state.lock();
-        self.shared.await_progress(&mut state, wait);
+        let mut state = self.shared.await_progress(self.shared.lock(), wait);
         // Whoever waits looks around when it returns, for whatever reason: the notification has
         // done its work in any case.
         state.notified = false;
@@ -148,7 +147,7 @@ impl Drop for ThreadsDriver {
             std::mem::forget(std::mem::take(&mut self.threads));
             return;
         }
-        let mut state = self.shared.state.lock();
+        let mut state = self.shared.lock();
         state.closing = true;
         let unstarted = (std::mem::take(&mut state.reads), std::mem::take(&mut state.writes));
         drop(state);
@@ -169,46 +168,62 @@ struct Waker(Weak<Shared>);
 impl Notifier for Waker {
     fn notify(&self) {
         if let Some(shared) = self.0.upgrade() {
-            shared.state.lock().notified = true;
+            shared.lock().notified = true;
             shared.progress.notify_one();
         }
     }
 }
 
 impl Shared {
-    fn await_progress(&self, state: &mut MutexGuard<'_, State>, wait: Wait) {
+    /// The state. A thread that panics while it holds it leaves nothing half done.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn await_progress<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        wait: Wait,
+    ) -> MutexGuard<'a, State> {
         let has_nothing =
             |state: &mut State| state.done.is_empty() && !state.notified && !state.broken;
         match wait {
-            Wait::Poll => {}
-            Wait::Forever => self.progress.wait_while(state, has_nothing),
-            Wait::For(duration) => match Instant::now().checked_add(duration) {
-                Some(end) => drop(self.progress.wait_while_until(state, has_nothing, end)),
-                None => self.progress.wait_while(state, has_nothing),
-            },
+            Wait::Poll => state,
+            Wait::Forever => {
+                self.progress.wait_while(state, has_nothing).unwrap_or_else(PoisonError::into_inner)
+            }
+            Wait::For(duration) => {
+                self.progress
+                    .wait_timeout_while(state, duration, has_nothing)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0
+            }
         }
     }
 
     /// What a thread does: one request after the other, until the driver is dropped.
     fn serve(&self, lane: Lane) {
         let _alarm = Alarm(self);
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         loop {
             let request = match lane {
                 Lane::Reads => state.reads.pop_front(),
                 Lane::Writes => state.writes.pop_front(),
             };
             if let Some(request) = request {
-                let completion = MutexGuard::unlocked(&mut state, || self.carry_out(request));
+                drop(state);
+                let completion = self.carry_out(request);
+                state = self.lock();
                 state.done.push(completion);
                 self.progress.notify_one();
             } else if state.closing {
                 return;
             } else {
-                match lane {
-                    Lane::Reads => self.read_ready.wait(&mut state),
-                    Lane::Writes => self.write_ready.wait(&mut state),
-                }
+                let ready = match lane {
+                    Lane::Reads => &self.read_ready,
+                    Lane::Writes => &self.write_ready,
+                };
+                state = ready.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
         }
     }
@@ -269,7 +284,7 @@ struct Alarm<'a>(&'a Shared);
 impl Drop for Alarm<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.state.lock().broken = true;
+            self.0.lock().broken = true;
             self.0.progress.notify_one();
         }
     }

@@ -164,6 +164,7 @@ impl Board {
         // In this order: what is under way is more than the difference, rather than less.
         let submitted = self.submitted.load(Ordering::Acquire);
         let acknowledged = self.acknowledged.load(Ordering::Acquire);
+        let submitted = submitted.max(acknowledged);
         let append_nanos = self
             .append_ended
             .load(Ordering::Relaxed)

@@ -59,6 +59,7 @@ fn run(task: &str) -> anyhow::Result<()> {
     }
     // Streams may have a log a moment before its append is told so.
     ensure!(writer.join().is_ok(), "the writer panicked");
+    board.wait(Duration::ZERO)?;
     let progress = board.progress();
     let seen = runtime.block_on(streams.seen())?;
     runtime.block_on(waldo.close()).context("cannot close the store")?;

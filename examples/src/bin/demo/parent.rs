@@ -26,7 +26,10 @@ pub fn main(options: &Options) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => match error.downcast_ref() {
             // As a shell tells of a process that a signal ended.
-            Some(Interrupted { signal }) => ExitCode::from(128 + signal.unsigned_abs() as u8),
+            Some(Interrupted { signal }) => {
+                progress::say("interrupted\n");
+                ExitCode::from(128 + signal.unsigned_abs() as u8)
+            }
             None => {
                 progress::say(&format!("the demo FAILED: {error:#}\n"));
                 ExitCode::FAILURE
@@ -116,7 +119,7 @@ impl Runs<'_> {
         // Without the last log, it cannot end before it is killed, however short the input is.
         let task = Task { last: whole.logs - 1, ..whole.clone() };
         let mut process = Process::start(&task, dir, signals)?;
-        let result = kill_at(&mut process, whole.logs / 2, display).await;
+        let result = kill_at(&mut process, whole.logs / 2, task.last, display).await;
         process.end_on_error(result).await?;
         let last = process.progress().clone();
         display.stage(&format!("killed with SIGKILL: {}", report::killed(&last)));
@@ -132,10 +135,12 @@ impl Runs<'_> {
     }
 }
 
-/// Kills a run once `half` is acknowledged, and listens to its last words.
+/// Kills a run that appends up to log `last`, once `half` is acknowledged and while it writes; and
+/// listens to its last words.
 async fn kill_at(
     process: &mut Process<'_>,
     half: u64,
+    last: u64,
     display: &mut Display,
 ) -> anyhow::Result<()> {
     let mut killed = false;
@@ -144,7 +149,7 @@ async fn kill_at(
             Message::Opened(opened) => ensure!(opened.created, "the store was there before"),
             Message::Progress(progress) => {
                 display.show(&progress);
-                if !killed && progress.acknowledged >= half {
+                if !killed && progress.acknowledged >= half && is_writing(&progress, last) {
                     process.kill().context("cannot kill the child")?;
                     killed = true;
                 }
@@ -158,6 +163,12 @@ async fn kill_at(
         "the first run was to be killed, but ended by itself ({status})"
     );
     Ok(())
+}
+
+/// Whether appends are under way; or else there are none left that could be, because the input is
+/// so short.
+fn is_writing(progress: &Progress, last: u64) -> bool {
+    progress.submitted > progress.acknowledged || progress.acknowledged == last
 }
 
 /// Listens to a run that goes on to the end.

@@ -90,7 +90,7 @@ impl<'a> Process<'a> {
             () = sleep_until(self.since + PATIENCE) => bail!(self.stuck()),
         };
         let Some(line) = line else { return Ok(None) };
-        let message = serde_json::from_str(&line).context("the child speaks in tongues")?;
+        let message = serde_json::from_str(&line).context("cannot understand the child")?;
         match &message {
             Message::Failed(reason) => bail!("{reason}"),
             Message::Progress(progress) => self.note(progress),
