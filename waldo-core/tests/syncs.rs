@@ -21,6 +21,22 @@ static FAILURE: AtomicI32 = AtomicI32::new(0);
 /// One test at a time: what is noted is common to all.
 static TURN: Mutex<()> = Mutex::new(());
 
+/// While it lives, `fdatasync` fails.
+struct Failing;
+
+impl Failing {
+    fn with(errno: i32) -> Self {
+        FAILURE.store(errno, Ordering::SeqCst);
+        Self
+    }
+}
+
+impl Drop for Failing {
+    fn drop(&mut self) {
+        FAILURE.store(0, Ordering::SeqCst);
+    }
+}
+
 /// Takes the place of the C library's.
 #[unsafe(no_mangle)]
 extern "C" fn fsync(fd: libc::c_int) -> libc::c_int {
@@ -96,7 +112,7 @@ fn a_failed_sync_ends_for_everybody() {
     waldo.blocking_append(&logs(1, 10)).unwrap();
     waldo.blocking_sync().unwrap();
     waldo.blocking_append(&logs(11, 20)).unwrap();
-    FAILURE.store(libc::EIO, Ordering::SeqCst);
+    let failing = Failing::with(libc::EIO);
     let (sender, receiver) = std::sync::mpsc::channel();
     for at in 0..8 {
         let (waldo, sender) = (waldo.clone(), sender.clone());
@@ -117,7 +133,7 @@ fn a_failed_sync_ends_for_everybody() {
         assert_poisoned(result.expect("it hangs"));
     }
     // The disk is well again; what was lost is not.
-    FAILURE.store(0, Ordering::SeqCst);
+    drop(failing);
     assert_poisoned(waldo.blocking_sync());
     assert_poisoned(waldo.blocking_append(&logs(21, 21)).map_err(Error::from));
     assert_eq!(waldo.durable_seq_no(), Some(10));

@@ -20,6 +20,15 @@ pub fn library(name: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("there is no {name} near {}", own.display()))
 }
 
+/// Whether a tool that only some tests need is there; says so where it is not.
+pub fn has(tool: &str) -> bool {
+    let found = Command::new(tool).arg("--version").output().is_ok();
+    if !found {
+        eprintln!("skipped: there is no {tool} here");
+    }
+    found
+}
+
 pub fn compiler(variable: &str, otherwise: &str) -> Command {
     Command::new(std::env::var(variable).unwrap_or_else(|_| otherwise.to_owned()))
 }
