@@ -54,6 +54,29 @@ impl Setup {
         Self { config, write_limit, tail_buffers, large: random.between(300, 6000) as usize }
     }
 
+    /// Two small pages whose frames are aligned to 8 bytes, so that almost every byte counts.
+    #[cfg(test)]
+    pub fn small() -> Self {
+        let index_capacity = 8;
+        let seal = align_up(SealBody::frame_size(index_capacity) as u64, 8);
+        let config = Config {
+            store_id: StoreId(*b"a reference page"),
+            ring_size: 2,
+            page_size: PAGE_HEADER_SIZE as u64 + 5120,
+            alignment: 8,
+            seal_capacity: seal,
+            buf_capacity: 16384,
+            page_capacity: u64::MAX,
+            index_capacity,
+            spacing: Spacing { bytes: 512, count: 8 },
+            durable: true,
+            retention: Retention::Overwrite,
+            writes_max: 4,
+            flush_interval_ns: None,
+        };
+        Self { config, write_limit: 4, tail_buffers: 1, large: 64 }
+    }
+
     pub fn blank_disk(&self) -> Disk {
         let page = vec![0; self.config.page_size as usize];
         Disk::new(vec![page; self.config.ring_size as usize])

@@ -1,4 +1,16 @@
+use super::disk::Disk;
+use super::flips::read_recovered;
+use super::model::Entry;
+use super::random::Random;
 use super::run::{Summary, run};
+use super::setup::Setup;
+use crate::batch::{BatchBuilder, Body, Numbering};
+use crate::engine::{Engine, Finished, Operation};
+use crate::format::PAGE_HEADER_SIZE;
+use crate::log::Log;
+use crate::memory::Pool;
+use crate::options::Recovery;
+use crate::published::Published;
 
 /// Seeds that run with every test. `make sim` runs more.
 const SEEDS: u64 = 10_000;
@@ -30,4 +42,71 @@ fn no_seed_loses_invents_or_tears_a_log() {
     assert!(sum.crashes > SEEDS && sum.torn > SEEDS / 20, "too few crashes: {sum:?}");
     assert!(sum.reads > SEEDS && sum.corruptions > SEEDS / 20, "too few reads: {sum:?}");
     assert!(sum.poisoned > 0 && sum.closes > SEEDS / 10, "too few closes: {sum:?}");
+}
+
+/// A store of two pages, written and closed: its disk, and the logs in it.
+fn reference_store(setup: &Setup) -> (Disk, Vec<Entry>) {
+    let mut disk = setup.blank_disk();
+    let found = setup.recover(&disk, Recovery::Full, 1).unwrap();
+    let pool = Pool::new(12, 4, setup.config.buf_capacity, false).unwrap();
+    let published = Published::new(setup.config.store_id, pool, 1, &found.recovered);
+    let mut engine = Engine::new(setup.config.clone(), published, found.recovered);
+    let mut work = |engine: &mut Engine| {
+        let mut random = Random::new(7);
+        loop {
+            engine.pump(0);
+            let (mut requests, mut finished) = (Vec::new(), Vec::new());
+            engine.take_requests(&mut requests);
+            requests.into_iter().for_each(|request| disk.submit(request));
+            engine.take_finished(&mut finished);
+            finished.into_iter().for_each(Finished::run);
+            let Some(completion) = disk.complete_one(&mut random) else { break };
+            engine.complete(&completion);
+        }
+    };
+    let mut logs = Vec::new();
+    for seq_no in 1..=60 {
+        let data = vec![seq_no as u8; 11 * (seq_no as usize % 9)];
+        let numbering = Numbering::Conditional(setup.config.store_id.tag(1, 1));
+        let limits = setup.config.batch_limits();
+        let mut batch = BatchBuilder::new(Body::Copied(Vec::new()), numbering, limits);
+        assert!(batch.push(&Log::new_borrowed(seq_no, seq_no - 1, &data)).unwrap());
+        let done = Box::new(|result: Result<_, _>| assert!(result.is_ok()));
+        engine.submit(Operation::Append { batch: batch.finish(), durable: true, done });
+        work(&mut engine);
+        logs.push(Entry { seq_no, prev_seq_no: seq_no - 1, data });
+    }
+    engine.submit(Operation::Close { done: Box::new(|result| assert!(result.is_ok())) });
+    work(&mut engine);
+    assert!(engine.is_closed());
+    (disk, logs)
+}
+
+#[test]
+fn every_flipped_bit_of_a_closed_store_is_detected_and_never_served() {
+    let setup = Setup::small();
+    let (disk, logs) = reference_store(&setup);
+    let intact = setup.recover(&disk, Recovery::Full, 1).unwrap();
+    let pages = &intact.recovered.pages;
+    assert!(intact.damage.is_none() && !intact.recovered.repair && pages.len() == 2);
+    assert_eq!(read_recovered(&setup, &disk, &intact).unwrap(), logs);
+    let (mut detected, mut harmless) = (0, 0);
+    for page in pages {
+        for offset in PAGE_HEADER_SIZE..setup.config.page_size as usize {
+            for bit in 0..8 {
+                let mut damaged = disk.copy();
+                damaged.flip(page.page as usize, offset, bit);
+                let found = setup.recover(&damaged, Recovery::Full, 1).unwrap();
+                if found.damage.is_some() {
+                    detected += 1;
+                    continue;
+                }
+                assert!(offset as u64 >= page.end, "bit {bit} at {offset} goes unnoticed");
+                let rest = read_recovered(&setup, &damaged, &found).unwrap();
+                assert_eq!(rest, logs, "bit {bit} at {offset} changes what is read");
+                harmless += 1;
+            }
+        }
+    }
+    assert!(detected > 8 * 4000 && harmless > 0, "{detected} {harmless}");
 }
