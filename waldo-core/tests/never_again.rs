@@ -225,13 +225,15 @@ fn a_log_behind_the_first_read_is_found(options: Options) {
         index_capacity: 2,
         index_sparse_bytes: 16 * 1024 * 1024,
         index_sparse_count: 1_000_000,
-        file_capacity: 4 * 1024 * 1024,
+        buf_capacity: 1024 * 1024,
+        file_capacity: 16 * 1024 * 1024,
         tail_capacity: 0,
+        read_capacity: 8 * 1024 * 1024,
         ..options
     };
     let waldo = open(&dir, options);
     waldo.blocking_append(&logs(1, 30_000)).unwrap();
-    // And logs that are longer than the shortest read.
+    // And logs that are longer than the longest read that is chosen freely.
     let large = vec![7; waldo.log_size_limit() - 24];
     for seq_no in 30_001..=30_010 {
         waldo.blocking_append(&[Log::new_borrowed(seq_no, seq_no - 1, &large)]).unwrap();

@@ -583,6 +583,31 @@ fn a_durable_write_takes_one_system_call_and_idle_polls_none() {
     assert_eq!(driver.enter_count() - before, 100);
 }
 
+/// Every request was forced to the kernel's worker threads, with a switch of context for each.
+/// Whether one can do without is the kernel's to find out.
+#[test]
+fn no_request_is_forced_to_the_kernels_threads() {
+    let stage = Stage::buffered();
+    let mut driver = UringDriver::new(Arc::clone(&stage.files), &stage.pool, 8).unwrap();
+    let bytes = pattern(7, BLOCK);
+    let (first, second) = (stage.slice(&bytes), Some(stage.slice(&bytes)));
+    let parts = Parts { first, second };
+    driver.submit(stage.write(1, 0, 4096, &bytes));
+    driver
+        .submit(Request { id: 2, io: Io::Write { page: 0, offset: 16384, parts, durable: true } });
+    driver.submit(stage.read(3, 1, 4096, BLOCK));
+    driver.submit(Request { id: 4, io: Io::Sync { page: 1 } });
+    driver.submit(Request { id: 5, io: Io::Zero { page: 1, offset: 8192, len: BLOCK } });
+    let entries = driver.entries();
+    assert_eq!(entries.len(), 5);
+    for entry in entries {
+        // The crate tells flags in this form only: 1 is a registered file, 16 the force.
+        let shown = format!("{entry:?}");
+        assert!(shown.contains("flags: 1,") || shown.contains("flags: 0,"), "{shown}");
+    }
+    finish(&mut driver, 5);
+}
+
 #[test]
 fn dropping_waits_for_what_was_started() {
     const COUNT: u64 = 16;

@@ -216,6 +216,12 @@ impl UringDriver {
         self.enters
     }
 
+    /// The requests under way, as the kernel is told of them.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> Vec<squeue::Entry> {
+        self.slab.slots.iter().flatten().map(|slot| slot.entry.clone()).collect()
+    }
+
     /// Whether files are registered, and how many bytes of buffers.
     #[cfg(test)]
     pub(super) fn registers(&self) -> (bool, usize) {

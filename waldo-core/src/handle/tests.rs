@@ -16,6 +16,8 @@ enum Fault {
     Short,
     /// Reads fail with this error number.
     Read(i32),
+    /// Syncs fail with this error number.
+    Sync(i32),
     /// The worker panics at the next request.
     Panic,
     /// The driver breaks at the next wait.
@@ -29,6 +31,7 @@ struct Faulty {
     on: Arc<AtomicBool>,
     reads: Vec<u64>,
     writes: Vec<u64>,
+    syncs: Vec<u64>,
 }
 
 impl Driver for Faulty {
@@ -38,7 +41,8 @@ impl Driver for Faulty {
         match &request.io {
             Io::Write { .. } => self.writes.push(request.id),
             Io::Read { .. } => self.reads.push(request.id),
-            _ => {}
+            Io::Sync { .. } => self.syncs.push(request.id),
+            Io::Zero { .. } => {}
         }
         self.inner.submit(request);
     }
@@ -51,10 +55,12 @@ impl Driver for Faulty {
         for completion in completions {
             let is_write = self.writes.contains(&completion.id);
             let is_read = self.reads.contains(&completion.id);
+            let is_sync = self.syncs.contains(&completion.id);
             match (self.fault, &mut completion.result) {
                 (Fault::Write(errno), result) if is_write => *result = Err(errno),
                 (Fault::Short, Ok(len)) if is_write => *len /= 2,
                 (Fault::Read(errno), result) if is_read => *result = Err(errno),
+                (Fault::Sync(errno), result) if is_sync => *result = Err(errno),
                 _ => {}
             }
         }
@@ -71,10 +77,19 @@ impl Driver for Faulty {
 
 /// A store with ten logs, and what switches its fault on.
 fn faulty(dir: &tempfile::TempDir, backend: Backend, fault: Fault) -> (Waldo, Arc<AtomicBool>) {
+    faulty_with(dir, options(backend), fault)
+}
+
+fn faulty_with(
+    dir: &tempfile::TempDir,
+    options: Options,
+    fault: Fault,
+) -> (Waldo, Arc<AtomicBool>) {
     let on = Arc::new(AtomicBool::new(false));
     let switch = Arc::clone(&on);
-    let waldo = Waldo::open_with_driver(dir.path(), options(backend), move |inner| {
-        Box::new(Faulty { inner, fault, on: switch, reads: Vec::new(), writes: Vec::new() })
+    let waldo = Waldo::open_with_driver(dir.path(), options, move |inner| {
+        let (reads, writes, syncs) = (Vec::new(), Vec::new(), Vec::new());
+        Box::new(Faulty { inner, fault, on: switch, reads, writes, syncs })
     });
     let waldo = waldo.unwrap();
     waldo.blocking_append(&logs(1, 10)).unwrap();
@@ -145,6 +160,38 @@ fn a_failed_write_poisons() {
             assert!(matches!(error, AppendError::Poisoned(_)), "{error}");
             check_poisoned(&dir, waldo, backend, errno);
         }
+    });
+}
+
+/// A sync failed, the mark "is syncing" stayed, and everybody who wanted the next one waited for
+/// ever.
+#[test]
+fn a_failed_sync_ends_for_everybody() {
+    on_both(|backend| {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { file_o_dsync: false, ..options(backend) };
+        let (waldo, on) = faulty_with(&dir, options, Fault::Sync(libc::EIO));
+        waldo.blocking_sync().unwrap();
+        waldo.blocking_append(&logs(11, 12)).unwrap();
+        on.store(true, Ordering::SeqCst);
+        let (sender, receiver) = std::sync::mpsc::channel();
+        for _ in 0..4 {
+            let (waldo, sender) = (waldo.clone(), sender.clone());
+            std::thread::spawn(move || sender.send(waldo.blocking_sync()).unwrap());
+        }
+        for _ in 0..4 {
+            // The limit only keeps the bug itself from stopping the tests.
+            let result = receiver.recv_timeout(std::time::Duration::from_secs(20));
+            let result = result.expect("it hangs");
+            assert!(
+                matches!(&result, Err(Error::Poisoned(poison)) if poison.errno == Some(libc::EIO)),
+                "{result:?}"
+            );
+        }
+        // It is not tried again: the system forgets what it could not write.
+        on.store(false, Ordering::SeqCst);
+        assert!(matches!(waldo.blocking_sync(), Err(Error::Poisoned(_))));
+        assert_eq!(waldo.durable_seq_no(), Some(10));
     });
 }
 
