@@ -249,8 +249,8 @@ impl Catalog {
     }
 
     /// Forgets the oldest use, whose page is about to be overwritten.
-    pub(crate) fn pop_oldest(&self) {
-        self.pages.write().pop_front();
+    pub(crate) fn pop_oldest(&self) -> Option<PageUse> {
+        self.pages.write().pop_front()
     }
 
     /// Takes stable frames up to `end` into the newest use.

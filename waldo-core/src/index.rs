@@ -67,6 +67,16 @@ impl SparseIndex {
         Self { entries: Vec::new(), capacity: capacity.max(2), gate: Gate::new(spacing) }
     }
 
+    /// The same, in the memory of an index that is not needed any more: a page that is reused
+    /// takes no new memory.
+    #[must_use]
+    pub fn recycled(old: Option<Self>, capacity: usize, spacing: Spacing) -> Self {
+        let mut entries = old.map(|old| old.entries).unwrap_or_default();
+        entries.clear();
+        entries.reserve_exact(capacity.max(2));
+        Self { entries, ..Self::new(capacity, spacing) }
+    }
+
     /// An index made of entries that were stored.
     #[must_use]
     pub fn from_entries(entries: Vec<IndexEntry>, capacity: usize, spacing: Spacing) -> Self {
@@ -136,7 +146,11 @@ impl SparseIndex {
 
     /// Makes room by halving the density, now and for what comes.
     fn thin(&mut self) {
-        self.entries = every_second(&self.entries);
+        let mut kept = false;
+        self.entries.retain(|_| {
+            kept = !kept;
+            kept
+        });
         self.gate.spacing.bytes = self.gate.spacing.bytes.saturating_mul(2);
         self.gate.spacing.count = self.gate.spacing.count.saturating_mul(2);
     }

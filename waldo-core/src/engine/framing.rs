@@ -142,6 +142,7 @@ impl Engine {
             let (trimmed, page_number) = (self.trimmed, active.number);
             self.trims.note(Note { trimmed, page_number, end_position });
         }
+        let opens = opened.then(|| self.page_use(&active, built.first_prev));
         let id = self.pipeline.take_id();
         self.pipeline.push(Unit {
             id,
@@ -152,7 +153,7 @@ impl Engine {
             end_offset,
             small,
             done: false,
-            opens: opened.then(|| self.page_use(&active, built.first_prev)),
+            opens,
             first_prev_seq_no: built.first_prev,
             tip: built.tip,
             count: built.count,

@@ -39,6 +39,7 @@ use crate::driver::{Io, Request};
 use crate::error::{AppendError, Error, Poison};
 use crate::format::PAGE_HEADER_SIZE;
 use crate::format::frame::position;
+use crate::index::SparseIndex;
 use crate::published::Published;
 use crate::recovery::Recovered;
 
@@ -75,6 +76,8 @@ pub struct Engine {
     active: Option<Active>,
     ring: Ring,
     gather: Option<Gather>,
+    /// The index of a page that was given up, for the page that takes its place.
+    spare_index: Option<SparseIndex>,
     next_segment: u64,
     pipeline: Pipeline,
     durability: Durability,
@@ -193,6 +196,7 @@ impl Engine {
             active,
             ring: Ring { full: full.collect(), free: recovered.free.into() },
             gather: None,
+            spare_index: None,
             next_segment: published.tail.next_number(),
             pipeline: Pipeline::default(),
             durability,

@@ -7,7 +7,7 @@
 
 use crate::catalog::{Incarnations, PageUse};
 use crate::engine::ring::{Active, Full, Overwritten, Predecessor};
-use crate::engine::{Blocked, Engine};
+use crate::engine::{Blocked, Config, Engine};
 use crate::format::PAGE_HEADER_SIZE;
 use crate::index::SparseIndex;
 use crate::options::Retention;
@@ -88,7 +88,9 @@ impl Engine {
     }
 
     /// A new use of a page, as the catalog will know it.
-    pub(super) fn page_use(&self, active: &Active, first_prev_seq_no: u64) -> PageUse {
+    pub(super) fn page_use(&mut self, active: &Active, first_prev_seq_no: u64) -> PageUse {
+        let Config { index_capacity, spacing, .. } = self.config;
+        let index = SparseIndex::recycled(self.spare_index.take(), index_capacity, spacing);
         PageUse {
             page: active.page,
             number: active.number,
@@ -98,7 +100,7 @@ impl Engine {
             log_count: 0,
             trimmed_count: 0,
             trimmed_seq_no: self.trimmed,
-            index: SparseIndex::new(self.config.index_capacity, self.config.spacing),
+            index,
             incarnations: Incarnations::default(),
             cuts: Vec::new(),
         }
@@ -213,7 +215,7 @@ impl Engine {
             let progress = &self.published.progress;
             progress.set_trimmed(progress.trimmed().max(last_seq_no));
         }
-        self.published.catalog.pop_oldest();
+        self.spare_index = self.published.catalog.pop_oldest().map(|page| page.index);
     }
 
     fn leave_active(&mut self) -> Predecessor {
