@@ -7,7 +7,7 @@ use crate::driver::{Io, Parts};
 use crate::engine::operation::Finished;
 use crate::engine::{Engine, Purpose};
 use crate::format::frame::seal_body;
-use crate::format::seal::{SEAL_FLAG_CLOSED, SEAL_FLAG_SCAN, SealBody};
+use crate::format::seal::{SEAL_FLAG_SCAN, SealBody};
 use crate::format::{FRAME_HEADER_SIZE, FrameHeader, FrameKind};
 use crate::memory::Slice;
 use crate::memory::pool::Purpose as BufferPurpose;
@@ -80,10 +80,7 @@ impl Engine {
                 incarnations,
                 index: page.index.thinned(entries_max),
             };
-            let scan = if known && page.cuts.is_empty() { 0 } else { SEAL_FLAG_SCAN };
-            // The active page is sealed by a close alone.
-            let closed = if number == self.page_number { SEAL_FLAG_CLOSED } else { 0 };
-            (body, scan | closed)
+            (body, if known && page.cuts.is_empty() { 0 } else { SEAL_FLAG_SCAN })
         })?;
         let mut bytes = body.encode();
         seal_body(self.config.store_id.seed(), number, self.incarnation, &mut bytes);

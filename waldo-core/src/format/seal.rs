@@ -51,10 +51,6 @@ pub struct SealBody {
 /// justice; it must be scanned.
 pub const SEAL_FLAG_SCAN: u8 = 1;
 
-/// Flag of a seal's header: written by a clean close, with nothing under way. Nothing that stands
-/// behind its end can become part of the log.
-pub const SEAL_FLAG_CLOSED: u8 = 2;
-
 const FIXED: usize = 48;
 const PAIR: usize = 16;
 

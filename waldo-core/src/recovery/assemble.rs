@@ -57,11 +57,10 @@ pub fn assemble(
     let damage = chain.damage(layout, &mut log);
     log.count_trimmed(source, layout)?;
     let lossy = damage.is_some() || log.beheaded;
-    let clean = !lossy && chain.ends_cleanly(scans);
-    let incarnation = chain.next_incarnation(scans, clean, nonce);
+    let repair = lossy || !chain.is_untouched(scans);
+    let incarnation = next_incarnation(scans, nonce);
     let report = chain.report(&log, scans, damage.is_some());
-    let recovered =
-        Recovered { repair: !clean, lossy, ..chain.recovered(layout, log, incarnation, scans) };
+    let recovered = Recovered { repair, lossy, ..chain.recovered(layout, log, incarnation, scans) };
     Ok(Assembled { recovered, report, damage })
 }
 
@@ -197,24 +196,12 @@ impl<'a> Chain<'a> {
             .filter(move |other| other.page_number >= number && other.incarnation >= incarnation)
     }
 
-    /// Whether no write can have been under way when the log was last used, so that no bytes
-    /// behind its end can become part of it again.
+    /// Whether nothing was ever written to the store.
     ///
-    /// After a crash they can: a torn frame may lack just what a later, torn one supplies.
-    fn ends_cleanly(&self, scans: &[PageScan]) -> bool {
-        let untouched = || scans.iter().all(|scan| scan.blank);
-        let closed = self.pages.last().map_or_else(untouched, |page| page.closed);
-        closed && self.stale.is_empty() && self.leftovers().count() == 0
-    }
-
-    fn next_incarnation(&self, scans: &[PageScan], clean: bool, nonce: u32) -> u64 {
-        match self.pages.last() {
-            Some(page) if clean => page.incarnation,
-            _ => {
-                let seen = scans.iter().map(|scan| scan.incarnation_max).max().unwrap_or(0);
-                seen.saturating_add(1).saturating_add(u64::from(nonce))
-            }
-        }
+    /// Any other needs its end repaired. A torn frame may lack just the bytes that a later, torn
+    /// one supplies; and not even a clean close says that nobody wrote since.
+    fn is_untouched(&self, scans: &[PageScan]) -> bool {
+        self.pages.is_empty() && self.others.is_empty() && scans.iter().all(|scan| scan.blank)
     }
 
     fn report(&self, log: &Replay, scans: &[PageScan], damaged: bool) -> RecoveryReport {
@@ -279,6 +266,12 @@ impl<'a> Chain<'a> {
             lossy: false,
         }
     }
+}
+
+/// An incarnation that no frame on disk has, and none had of which every trace is lost.
+fn next_incarnation(scans: &[PageScan], nonce: u32) -> u64 {
+    let seen = scans.iter().map(|scan| scan.incarnation_max).max().unwrap_or(0);
+    seen.saturating_add(1).saturating_add(u64::from(nonce))
 }
 
 /// Splits pages, in the order of their numbers, into those that follow the first of them and the

@@ -77,8 +77,8 @@ pub struct Recovered {
     pub incarnation: u64,
     /// The largest page number seen anywhere.
     pub page_number_max: u64,
-    /// The log was not closed, or something that the files still claim is gone. The first thing
-    /// to write, before anybody sees the log, is
+    /// Something was written to the store before. The first thing to write now, before anybody
+    /// sees the log, is
     /// [`Operation::Repair`](crate::engine::Operation::Repair): under a new incarnation, over
     /// whatever stands behind the end.
     pub repair: bool,

@@ -9,7 +9,7 @@ use crate::format::bytes::{is_zero, u32_at, u64_at};
 use crate::format::frame::{checked_body, position, starts_with_magic};
 use crate::format::meta::{Control, OpenBody};
 use crate::format::record::{RECORD_HEADER_SIZE, RecordHeader, decode_checked};
-use crate::format::seal::{IndexEntry, SEAL_FLAG_CLOSED, SEAL_FLAG_SCAN, SealBody};
+use crate::format::seal::{IndexEntry, SEAL_FLAG_SCAN, SealBody};
 use crate::format::{FRAME_HEADER_SIZE, FrameHeader, FrameKind, PAGE_HEADER_SIZE, Tag};
 use crate::index::{Candidate, SparseIndex};
 use crate::options::Recovery;
@@ -57,8 +57,6 @@ pub struct OpenedPage {
     pub torn_header: bool,
     /// Whether a seal stood in for most of the scan.
     pub sealed: bool,
-    /// Whether a seal says that nothing was under way when the last of them was written.
-    pub closed: bool,
 }
 
 /// Valid frames outside the chain, summed up by page number and incarnation.
@@ -88,7 +86,6 @@ pub fn scan_page(source: &dyn PageSource, layout: &Layout, page: u32) -> io::Res
     let mut opened = opened;
     if let Some(opened) = &mut opened {
         opened.durable_through = opened.durable_through.max(others.own_promise);
-        opened.closed = others.closed == Some((opened.content.end, opened.incarnation));
     }
     Ok(PageScan {
         page,
@@ -385,15 +382,13 @@ struct Others {
     incarnation_max: u64,
     /// What the page's own seal says is durable.
     own_promise: u64,
-    /// Where the log ended, and its incarnation, when it was closed.
-    closed: Option<(u64, u64)>,
 }
 
 impl Others {
     fn new(opened: Option<&OpenedPage>, page_size: u64) -> Self {
         let own = opened.map(|opened| (opened.content.number, opened.content.end));
         let incarnation_max = opened.map_or(0, |opened| opened.incarnation);
-        Self { found: Vec::new(), own, page_size, incarnation_max, own_promise: 0, closed: None }
+        Self { found: Vec::new(), own, page_size, incarnation_max, own_promise: 0 }
     }
 
     fn note(&mut self, header: Option<FrameHeader>) {
@@ -406,10 +401,6 @@ impl Others {
             && header.durable_through <= position(number, self.page_size, end)
         {
             self.own_promise = header.durable_through;
-            let sealed_end = header.durable_through - position(number, self.page_size, 0);
-            if header.flags & SEAL_FLAG_CLOSED != 0 {
-                self.closed = Some((sealed_end, header.incarnation));
-            }
             return;
         }
         let same = self.found.iter_mut().find(|evidence| {
@@ -465,7 +456,6 @@ impl Walk {
             starts: Vec::new(),
             torn_header: false,
             sealed: false,
-            closed: false,
         };
         Self { opened, number: header.page_number }
     }
