@@ -160,17 +160,22 @@ impl Shared {
         if !self.queue(lane).reserve() {
             return None;
         }
-        let reservation = Reservation::new(Arc::clone(self), lane, 0);
-        if bytes == 0 {
-            return Some(reservation);
+        if !self.reserve_small(bytes) {
+            // Nobody is told: nothing became free, and who is told might be the one that tries.
+            // What keeps the bytes will tell when it ends.
+            self.queue(lane).free.fetch_add(1, Ordering::Release);
+            return None;
         }
+        Some(Reservation::new(Arc::clone(self), lane, bytes))
+    }
+
+    fn reserve_small(&self, bytes: usize) -> bool {
         // A single append is let through however large it is.
         let take = |used: usize| {
             let sum = used.checked_add(bytes)?;
             (used == 0 || sum <= self.small_max).then_some(sum)
         };
-        self.small.fetch_update(Ordering::Acquire, Ordering::Relaxed, take).ok()?;
-        Some(reservation.with_bytes(bytes))
+        bytes == 0 || self.small.fetch_update(Ordering::Acquire, Ordering::Relaxed, take).is_ok()
     }
 
     /// Waits for a place in a lane.

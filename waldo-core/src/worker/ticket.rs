@@ -38,12 +38,6 @@ impl Reservation {
         Self { shared, lane, bytes }
     }
 
-    /// The same, with bytes that were taken from the budget.
-    pub(super) fn with_bytes(mut self, bytes: usize) -> Self {
-        self.bytes = bytes;
-        self
-    }
-
     /// The lane that the place is in.
     pub fn lane(&self) -> Lane {
         self.lane
