@@ -279,6 +279,14 @@ impl Engine {
         }
     }
 
+    /// Finishes what has become stable or durable, and starts nothing.
+    pub fn settle(&mut self) {
+        if self.poison.is_none() {
+            self.advance();
+            self.durability.finish_waiting(&mut self.finished);
+        }
+    }
+
     /// Does everything that can be done now.
     pub fn pump(&mut self, now_ns: u64) {
         if self.poison.is_some() {
