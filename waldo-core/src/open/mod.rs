@@ -115,6 +115,7 @@ impl Geometry {
             index_capacity: options.index_capacity,
             spacing: spacing(options),
             recovery: options.recovery,
+            blank_limit: u64::MAX,
             threads: threads.min(SCAN_THREADS_MAX),
         }
     }

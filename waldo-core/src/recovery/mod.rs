@@ -1,11 +1,12 @@
 //! Recovery: from the bytes on disk to a contiguous, valid sequence of logs.
 //!
-//! `scan` walks one page and says how far its frames are good, and what it saw behind that;
-//! `assemble` links the pages, decides between a clean end, a torn tail and corruption, and says
+//! `frames` checks one frame after the other; `scan` walks one page and says how far its frames are
+//! good, and what it saw behind that; `assemble` links the pages, decides between a clean end, a torn tail and corruption, and says
 //! where the log goes on. Both are functions of the bytes alone: the files come in as a
 //! [`PageSource`]. `docs/format.md` states the rule.
 
 pub mod assemble;
+pub(crate) mod frames;
 mod report;
 mod scan;
 mod window;
@@ -52,6 +53,8 @@ pub struct Layout {
     pub spacing: Spacing,
     /// How much is checked.
     pub recovery: Recovery,
+    /// Bytes of a page whose start is blank that are searched for frames all the same.
+    pub blank_limit: u64,
     /// Threads that scan pages.
     pub threads: usize,
 }

@@ -2,15 +2,15 @@
 
 use std::io;
 
-use super::window::Window;
+use super::frames::{Content, End, Frame, Frames, Next};
 use super::{Layout, PageSource};
 use crate::catalog::{Extension, Incarnations, PageUse};
-use crate::format::bytes::{is_zero, u32_at, u64_at};
-use crate::format::frame::{checked_body, position, starts_with_magic};
+use crate::format::bytes::is_zero;
+use crate::format::frame::position;
 use crate::format::meta::{Control, OpenBody};
-use crate::format::record::{RECORD_HEADER_SIZE, RecordHeader, decode_checked};
-use crate::format::seal::{IndexEntry, SEAL_FLAG_SCAN, SealBody};
-use crate::format::{FRAME_HEADER_SIZE, FrameHeader, FrameKind, PAGE_HEADER_SIZE, Tag};
+use crate::format::record::{RECORD_HEADER_SIZE, RecordHeader};
+use crate::format::seal::SealBody;
+use crate::format::{FRAME_HEADER_SIZE, FrameHeader, FrameKind, PAGE_HEADER_SIZE};
 use crate::index::{Candidate, SparseIndex};
 use crate::options::Recovery;
 
@@ -81,18 +81,19 @@ pub struct Evidence {
 /// The source's.
 pub fn scan_page(source: &dyn PageSource, layout: &Layout, page: u32) -> io::Result<PageScan> {
     let mut scan = Scan::new(source, layout, page);
-    let opened = scan.opened()?;
-    let others = scan.others(opened.as_ref())?;
-    let mut opened = opened;
+    let blank = is_zero(scan.frames.window.get(PAGE_HEADER_SIZE as u64, FRAME_HEADER_SIZE)?);
+    let mut opened = scan.opened()?;
+    let limit = if blank { layout.blank_limit } else { layout.page_size };
+    let others = scan.others(opened.as_ref(), limit)?;
     if let Some(opened) = &mut opened {
         opened.durable_through = opened.durable_through.max(others.own_promise);
     }
     Ok(PageScan {
         page,
-        blank: is_zero(scan.window.get(PAGE_HEADER_SIZE as u64, FRAME_HEADER_SIZE)?),
+        blank,
         incarnation_max: others.incarnation_max,
         others: others.found,
-        bytes_read: scan.window.bytes_read(),
+        bytes_read: scan.frames.window.bytes_read(),
         opened,
     })
 }
@@ -110,18 +111,16 @@ pub(crate) fn count_logs(
     end: u64,
     seq_no: u64,
 ) -> io::Result<u64> {
-    let mut scan = Scan::new(source, layout, page.page);
+    let mut frames = Frames::new(source, layout, page.page);
     let mut offset = PAGE_HEADER_SIZE as u64;
     let mut count = 0;
     while offset < end {
-        let Some(header) = scan.decode(offset)? else { break };
+        let Some(header) = frames.decode(offset)? else { break };
         if header.kind == FrameKind::Data {
             let mut at = offset + FRAME_HEADER_SIZE as u64;
             for _ in 0..header.count {
-                let Some(record) = RecordHeader::decode(scan.window.get(at, RECORD_HEADER_SIZE)?)
-                else {
-                    break;
-                };
+                let bytes = frames.window.get(at, RECORD_HEADER_SIZE)?;
+                let Some(record) = RecordHeader::decode(bytes) else { break };
                 let void = page
                     .cuts
                     .iter()
@@ -137,7 +136,7 @@ pub(crate) fn count_logs(
 
 struct Scan<'a> {
     source: &'a dyn PageSource,
-    window: Window<'a>,
+    frames: Frames<'a>,
     layout: &'a Layout,
     page: u32,
 }
@@ -150,153 +149,62 @@ struct Walk {
 
 impl<'a> Scan<'a> {
     fn new(source: &'a dyn PageSource, layout: &'a Layout, page: u32) -> Self {
-        Self { source, window: Window::new(source, page, layout.page_size), layout, page }
-    }
-
-    fn seed(&self) -> u32 {
-        self.layout.store_id.seed()
-    }
-
-    fn decode(&mut self, offset: u64) -> io::Result<Option<FrameHeader>> {
-        let seed = self.seed();
-        let bytes = self.window.get(offset, FRAME_HEADER_SIZE)?;
-        Ok(FrameHeader::decode(seed, bytes).filter(|header| header.offset == offset))
+        Self { source, frames: Frames::new(source, layout, page), layout, page }
     }
 
     /// The page's frames from the open frame on.
     fn opened(&mut self) -> io::Result<Option<OpenedPage>> {
-        let start = PAGE_HEADER_SIZE as u64;
-        let Some(header) = self.decode(start)? else { return Ok(None) };
-        if header.kind != FrameKind::Open || !self.fits(&header) {
-            return Ok(None);
-        }
-        let Some(open) = self.body(&header)?.and_then(|body| OpenBody::decode(&body)) else {
-            return Ok(None);
-        };
-        let mut walk = Walk::new(self.page, &header, open, self.layout);
-        if self.layout.recovery == Recovery::Fast
-            && let Some(seal) = self.seal(&header)?
-        {
-            walk.trust(seal, self.layout);
-        }
+        let Some(mut walk) = self.enter()? else { return Ok(None) };
         while self.step(&mut walk)? {}
         Ok(Some(walk.opened))
     }
 
+    /// The open frame, and what a seal says of those behind it.
+    fn enter(&mut self) -> io::Result<Option<Walk>> {
+        let Some((header, open)) = self.frames.opening()? else { return Ok(None) };
+        let mut walk = Walk::new(self.page, &header, open, self.layout);
+        if self.layout.recovery == Recovery::Fast
+            && let Some(seal) = self.frames.seal(header.page_number)?
+        {
+            walk.trust(seal, self.layout);
+        }
+        Ok(Some(walk))
+    }
+
     /// Takes the next frame in. `false` where the chain ends.
     fn step(&mut self, walk: &mut Walk) -> io::Result<bool> {
-        let offset = walk.opened.content.end;
-        let Some(header) = self.decode(offset)? else {
-            walk.opened.torn_header = self.resembles_frame(walk.number, offset)?;
-            return Ok(false);
-        };
-        let follows = header.page_number == walk.number
-            && header.incarnation >= walk.opened.incarnation
-            && self.fits(&header);
-        if !follows {
-            return Ok(false);
+        match self.frames.next(&walk.end())? {
+            Next::Frame(frame) => self.take(walk, &frame)?,
+            Next::End { torn } => {
+                walk.opened.torn_header = torn;
+                return Ok(false);
+            }
         }
-        let good = match header.kind {
-            FrameKind::Data => self.data(walk, &header)?,
-            FrameKind::Control => self.control(walk, &header)?,
-            FrameKind::Open | FrameKind::Seal => false,
-        };
-        walk.opened.torn_header = !good;
-        Ok(good)
-    }
-
-    /// Whether what stands at `offset` was, or was to be, the next frame: not all of its identity
-    /// can have been lost by one fault.
-    fn resembles_frame(&mut self, number: u64, offset: u64) -> io::Result<bool> {
-        let bytes = self.window.get(offset, FRAME_HEADER_SIZE)?;
-        let number = u64_at(bytes, 8) == Some(number);
-        let offset = u32_at(bytes, 24).map(|units| u64::from(units) * 8) == Some(offset);
-        Ok(u8::from(starts_with_magic(bytes)) + u8::from(number) + u8::from(offset) >= 2)
-    }
-
-    fn fits(&self, header: &FrameHeader) -> bool {
-        header.offset + header.length <= self.layout.seal_offset
-            && header.length.is_multiple_of(self.layout.alignment)
-    }
-
-    fn data(&mut self, walk: &mut Walk, header: &FrameHeader) -> io::Result<bool> {
-        let tip = walk.opened.tip;
-        let follows = header.first_prev_seq_no == tip || tip == 0;
-        if !follows || header.count == 0 {
-            return Ok(false);
-        }
-        let tag = self.layout.store_id.tag(header.page_number, header.incarnation);
-        let Some(starts) = self.records(header, tag)? else { return Ok(false) };
-        if tip == 0 {
-            walk.opened.starts.push((header.offset, header.first_prev_seq_no));
-        }
-        let ordinal = walk.opened.content.log_count;
-        let candidates = candidates(header, &starts, ordinal);
-        walk.extend(header, header.last_seq_no, u64::from(header.count), &candidates);
         Ok(true)
     }
 
-    /// Checks every log of a frame; answers where reading may start.
-    fn records(&mut self, header: &FrameHeader, tag: Tag) -> io::Result<Option<Vec<Start>>> {
-        let end = header.offset + header.length;
-        let mut offset = header.offset + FRAME_HEADER_SIZE as u64;
-        let mut prev = header.first_prev_seq_no;
-        let mut starts = vec![Start { offset: header.offset, prev_seq_no: prev, ordinal: 0 }];
-        let mut marked = header.offset;
-        for ordinal in 0..u64::from(header.count) {
-            let Some(record) = self.record(offset, end, tag)? else { return Ok(None) };
-            if record.prev_seq_no != prev || record.seq_no <= prev {
-                return Ok(None);
+    fn take(&mut self, walk: &mut Walk, frame: &Frame) -> io::Result<()> {
+        let header = &frame.header;
+        match &frame.content {
+            Content::Logs(candidates) => {
+                if walk.opened.tip == 0 {
+                    walk.opened.starts.push((header.offset, header.first_prev_seq_no));
+                }
+                walk.extend(header, header.last_seq_no, u64::from(header.count), candidates);
             }
-            if offset + record.size() as u64 - marked > self.layout.spacing.bytes && ordinal > 0 {
-                starts.push(Start { offset, prev_seq_no: prev, ordinal });
-                marked = offset;
+            Content::Control(control) => {
+                let tip = frame.end(&walk.end()).tip;
+                walk.extend(header, walk.opened.tip, 0, &[]);
+                if let Control::Trim { up_to_seq_no } = *control {
+                    let trimmed = &mut walk.opened.content.trimmed_seq_no;
+                    *trimmed = (*trimmed).max(up_to_seq_no);
+                } else {
+                    self.truncate(walk, header.offset, tip)?;
+                }
+                walk.opened.controls.push((header.offset, *control));
             }
-            prev = record.seq_no;
-            offset += record.size() as u64;
         }
-        let padding = self.window.get(offset, (end - offset) as usize)?;
-        let padded = padding.len() as u64 == end - offset && is_zero(padding);
-        let good = padded && prev == header.last_seq_no && end - offset < self.layout.alignment;
-        Ok(good.then_some(starts))
-    }
-
-    /// The log at `offset`, if it is good and ends within its frame.
-    fn record(&mut self, offset: u64, end: u64, tag: Tag) -> io::Result<Option<RecordHeader>> {
-        let bytes = self.window.get(offset, RECORD_HEADER_SIZE)?;
-        let Some(record) = RecordHeader::decode(bytes) else { return Ok(None) };
-        let size = record.size();
-        if size as u64 > end.saturating_sub(offset) {
-            return Ok(None);
-        }
-        let bytes = self.window.get(offset, size)?;
-        Ok(decode_checked(bytes, tag).ok().map(|(record, _)| record))
-    }
-
-    fn control(&mut self, walk: &mut Walk, header: &FrameHeader) -> io::Result<bool> {
-        if header.first_prev_seq_no != walk.opened.tip || header.last_seq_no != walk.opened.tip {
-            return Ok(false);
-        }
-        let Some(control) = self.body(header)?.and_then(|body| Control::decode(&body)) else {
-            return Ok(false);
-        };
-        let tip = match control {
-            Control::Trim { .. } => walk.opened.tip,
-            Control::Truncate { after_seq_no } => after_seq_no,
-            Control::Clear => 0,
-        };
-        if tip > walk.opened.tip {
-            return Ok(false);
-        }
-        walk.extend(header, walk.opened.tip, 0, &[]);
-        if let Control::Trim { up_to_seq_no } = control {
-            let trimmed = &mut walk.opened.content.trimmed_seq_no;
-            *trimmed = (*trimmed).max(up_to_seq_no);
-        } else {
-            self.truncate(walk, header.offset, tip)?;
-        }
-        walk.opened.controls.push((header.offset, control));
-        Ok(true)
+        Ok(())
     }
 
     /// Makes the logs of the page after `tip` that lie before `offset` void.
@@ -312,64 +220,23 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// The body of a frame other than data, if it is good.
-    fn body(&mut self, header: &FrameHeader) -> io::Result<Option<Vec<u8>>> {
-        let seed = self.seed();
-        let Ok(length) = usize::try_from(header.length) else { return Ok(None) };
-        let frame = self.window.get(header.offset, length)?;
-        let Some(rest) = frame.get(FRAME_HEADER_SIZE..length) else { return Ok(None) };
-        let Some(body) = checked_body(seed, header, rest) else { return Ok(None) };
-        let padding = rest.get(header.count as usize..).unwrap_or_default();
-        Ok(is_zero(padding).then(|| body.to_vec()))
-    }
-
-    /// The page's seal, if it belongs to this use and tells the whole story.
-    fn seal(&mut self, open: &FrameHeader) -> io::Result<Option<SealBody>> {
-        let Some(header) = self.decode(self.layout.seal_offset)? else { return Ok(None) };
-        let belongs = header.kind == FrameKind::Seal
-            && header.page_number == open.page_number
-            && header.flags & SEAL_FLAG_SCAN == 0;
-        if !belongs {
-            return Ok(None);
-        }
-        let body = self.body(&header)?.and_then(|body| SealBody::decode(&body));
-        Ok(body
-            .filter(|seal| (PAGE_HEADER_SIZE as u64..=self.layout.seal_offset).contains(&seal.end)))
-    }
-
     /// Valid frames behind the page's own, or anywhere in a page that has none. Where a seal
     /// stands in for a scan, only the places where one would be are looked at.
-    fn others(&mut self, opened: Option<&OpenedPage>) -> io::Result<Others> {
+    fn others(&mut self, opened: Option<&OpenedPage>, limit: u64) -> io::Result<Others> {
         let mut others = Others::new(opened, self.layout.page_size);
         let start = opened.map_or(PAGE_HEADER_SIZE as u64, |opened| opened.content.end);
         if opened.is_some_and(|opened| opened.sealed) {
             for offset in [start, self.layout.seal_offset] {
-                others.note(self.decode(offset)?);
+                others.note(self.frames.decode(offset)?);
             }
             return Ok(others);
         }
         let mut offset = start;
-        while let Some(hit) = self.find_magic(offset)? {
-            others.note(self.decode(hit)?);
+        while let Some(hit) = self.frames.find_magic(offset, limit)? {
+            others.note(self.frames.decode(hit)?);
             offset = hit + self.layout.alignment;
         }
         Ok(others)
-    }
-
-    /// The first place from `offset` on that starts as a frame does.
-    fn find_magic(&mut self, mut offset: u64) -> io::Result<Option<u64>> {
-        let step = self.layout.alignment;
-        while offset < self.layout.page_size {
-            let rest = self.window.rest(offset)?;
-            if rest.is_empty() {
-                break;
-            }
-            if let Some(at) = rest.chunks(step as usize).position(starts_with_magic) {
-                return Ok(Some(offset + at as u64 * step));
-            }
-            offset += (rest.len() as u64).next_multiple_of(step);
-        }
-        Ok(None)
     }
 }
 
@@ -422,13 +289,6 @@ impl Others {
     }
 }
 
-/// A place in a frame where reading may start.
-struct Start {
-    offset: u64,
-    prev_seq_no: u64,
-    ordinal: u64,
-}
-
 impl Walk {
     fn new(page: u32, header: &FrameHeader, open: OpenBody, layout: &Layout) -> Self {
         let content = PageUse {
@@ -458,6 +318,17 @@ impl Walk {
             sealed: false,
         };
         Self { opened, number: header.page_number }
+    }
+
+    /// Where the next frame is expected.
+    fn end(&self) -> End {
+        End {
+            page_number: self.number,
+            offset: self.opened.content.end,
+            incarnation: self.opened.incarnation,
+            tip: self.opened.tip,
+            log_count: self.opened.content.log_count,
+        }
     }
 
     /// Takes over what a seal says.
@@ -500,25 +371,4 @@ impl Walk {
         opened.incarnation = header.incarnation;
         opened.durable_through = opened.durable_through.max(header.durable_through);
     }
-}
-
-fn candidates(header: &FrameHeader, starts: &[Start], ordinal: u64) -> Vec<Candidate> {
-    let frame_end = header.offset + header.length;
-    let ends = starts.iter().skip(1).map(|next| (next.offset, ordinal + next.ordinal));
-    let ends = ends.chain(std::iter::once((frame_end, ordinal + u64::from(header.count))));
-    let place = |start: &Start| IndexEntry {
-        prev_seq_no: start.prev_seq_no,
-        offset: (start.offset / 8) as u32,
-        frame_end: if start.offset == header.offset { 0 } else { (frame_end / 8) as u32 },
-    };
-    starts
-        .iter()
-        .zip(ends)
-        .map(|(start, (next_offset, next_ordinal))| Candidate {
-            entry: place(start),
-            ordinal: ordinal + start.ordinal,
-            next_offset,
-            next_ordinal,
-        })
-        .collect()
 }

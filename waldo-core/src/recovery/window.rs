@@ -4,8 +4,11 @@ use std::io;
 
 use super::PageSource;
 
-/// Bytes read at a time: small enough for a core's second-level cache.
+/// Bytes read at a time by who reads on: small enough for a core's second-level cache.
 const WINDOW: usize = 256 * 1024;
+
+/// Bytes of the first read: often it is the only one.
+const FIRST: usize = 4096;
 
 /// A window that moves over a page.
 pub struct Window<'a> {
@@ -15,12 +18,14 @@ pub struct Window<'a> {
     bytes: Vec<u8>,
     start: u64,
     len: usize,
+    /// Bytes of the next read, if nobody needs more.
+    ahead: usize,
     read: u64,
 }
 
 impl<'a> Window<'a> {
     pub fn new(source: &'a dyn PageSource, page: u32, page_size: u64) -> Self {
-        Self { source, page, page_size, bytes: Vec::new(), start: 0, len: 0, read: 0 }
+        Self { source, page, page_size, bytes: Vec::new(), start: 0, len: 0, ahead: FIRST, read: 0 }
     }
 
     /// Bytes read so far.
@@ -57,7 +62,8 @@ impl<'a> Window<'a> {
 
     fn fill(&mut self, offset: u64, least: usize) -> io::Result<()> {
         let left = self.page_size.saturating_sub(offset) as usize;
-        let len = least.max(WINDOW).min(left);
+        let len = least.max(self.ahead).min(left);
+        self.ahead = (self.ahead * 2).min(WINDOW);
         if self.bytes.len() < len {
             self.bytes.resize(len, 0);
         }

@@ -92,6 +92,7 @@ impl Setup {
             index_capacity: self.config.index_capacity,
             spacing: self.config.spacing,
             recovery,
+            blank_limit: u64::MAX,
             threads: 1,
         }
     }
