@@ -21,6 +21,7 @@ on_both_backends!(
     a_torn_tail_costs_only_itself,
     an_atomic_batch_is_recovered_whole_or_not_at_all,
     a_zero_block_is_not_the_end,
+    a_close_vouches_only_for_what_came_before,
     refused_batches_leave_no_hole,
     a_batch_over_the_limits_wipes_nothing,
     a_log_behind_the_first_read_is_found,
@@ -149,6 +150,30 @@ fn a_zero_block_is_not_the_end(options: Options) {
     let cut = report.cut.unwrap();
     assert!((1_800..2_000).contains(&cut.after_seq_no), "{cut:?}");
     assert_run(&read_all(&waldo), 1, cut.after_seq_no);
+}
+
+/// The same bug, where a summary of the page is trusted: it says nothing about records that were
+/// written after it, and damage among those was taken for the end.
+fn a_close_vouches_only_for_what_came_before(options: Options) {
+    let dir = tempfile::tempdir().unwrap();
+    let waldo = open(&dir, options);
+    waldo.blocking_append(&logs(1, 10)).unwrap();
+    waldo.blocking_close().unwrap();
+    let waldo = open(&dir, options);
+    for at in 1..40 {
+        waldo.blocking_append(&logs(at * 10 + 1, at * 10 + 10)).unwrap();
+    }
+    for recovery in [Recovery::Full, Recovery::Fast] {
+        let options = Options { recovery, ..options };
+        let copy = crashed(dir.path(), options);
+        let (at, offset) = find(copy.path(), options, &payload(200)).unwrap();
+        write_at(&page(copy.path(), at), offset / 4096 * 4096, &[0; 4096]);
+        let refused = Waldo::blocking_open(copy.path(), options);
+        assert!(
+            matches!(&refused, Err(Error::Corruption(found)) if found.page == at),
+            "{recovery:?}: {refused:?}"
+        );
+    }
 }
 
 /// The same bug, from the writer's side: space was set aside for a batch before it was checked,
