@@ -42,4 +42,27 @@ impl Published {
             progress: Progress::new(recovered.tip, recovered.trimmed),
         })
     }
+
+    /// Makes a trim point true for readers. `within` is the count of trimmed logs in the page
+    /// where it falls; `framed` says that the newest page carries it.
+    pub(crate) fn trim(&self, up_to_seq_no: u64, within: u64, framed: bool) {
+        self.progress.set_trimmed(self.progress.trimmed().max(up_to_seq_no));
+        self.catalog.trim(up_to_seq_no, within, framed);
+    }
+
+    /// Makes a truncation true for readers, whose frame starts at an offset of the newest page.
+    /// `within` is the count of logs that stay in the page where it falls.
+    pub(crate) fn truncate(&self, after_seq_no: u64, frame_offset: u64, within: u64) {
+        self.catalog.truncate(after_seq_no, frame_offset, within);
+        self.progress.truncate(after_seq_no);
+        self.tail.clear();
+    }
+
+    /// The same, where all logs go and the next may have any number.
+    pub(crate) fn clear(&self, frame_offset: u64) {
+        self.catalog.truncate(0, frame_offset, 0);
+        self.progress.set_trimmed(0);
+        self.progress.truncate(0);
+        self.tail.clear();
+    }
 }

@@ -32,7 +32,7 @@ impl Engine {
         }
         let within = self.count_through(up_to_seq_no, census).unwrap_or(0);
         if !kept {
-            self.apply_trim(up_to_seq_no, within, false);
+            self.published.trim(up_to_seq_no, within, false);
             self.finished.push(Finished::Manage(done, Ok(())));
             return Ok(());
         }

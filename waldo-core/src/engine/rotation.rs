@@ -80,13 +80,6 @@ impl Engine {
         last_seq_no.is_some_and(|last| framed.is_none_or(|framed| framed < last) && last <= seq_no)
     }
 
-    /// Makes a trim point true for readers.
-    pub(super) fn apply_trim(&mut self, up_to_seq_no: u64, within: u64, framed: bool) {
-        let progress = &self.published.progress;
-        progress.set_trimmed(progress.trimmed().max(up_to_seq_no));
-        self.published.catalog.trim(up_to_seq_no, within, framed);
-    }
-
     /// A new use of a page, as the catalog will know it.
     pub(super) fn page_use(&mut self, active: &Active, first_prev_seq_no: u64) -> PageUse {
         let Config { index_capacity, spacing, .. } = self.config;

@@ -63,20 +63,15 @@ impl Engine {
     }
 
     /// Makes what a control frame says true.
-    fn apply(&mut self, change: Change, frame_offset: u64) {
+    fn apply(&self, change: Change, frame_offset: u64) {
         match change {
-            Change::Trim { up_to_seq_no, within } => self.apply_trim(up_to_seq_no, within, true),
+            Change::Trim { up_to_seq_no, within } => {
+                self.published.trim(up_to_seq_no, within, true);
+            }
             Change::Truncate { after_seq_no, within } => {
-                self.published.catalog.truncate(after_seq_no, frame_offset, within);
-                self.published.progress.truncate(after_seq_no);
-                self.published.tail.clear();
+                self.published.truncate(after_seq_no, frame_offset, within);
             }
-            Change::Clear => {
-                self.published.catalog.truncate(0, frame_offset, 0);
-                self.published.progress.set_trimmed(0);
-                self.published.progress.truncate(0);
-                self.published.tail.clear();
-            }
+            Change::Clear => self.published.clear(frame_offset),
         }
     }
 
