@@ -12,7 +12,7 @@ static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 /// Where a handle was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Process(u32);
+pub(crate) struct Process(u32);
 
 impl Process {
     /// This one.

@@ -20,6 +20,7 @@ pub mod driver;
 #[doc(hidden)]
 pub mod engine;
 mod error;
+mod fork;
 pub mod format;
 mod handle;
 #[doc(hidden)]

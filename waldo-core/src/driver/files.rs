@@ -90,22 +90,7 @@ impl Home {
     /// The file of page `id`, whether it exists or not.
     #[must_use]
     pub fn page_path(&self, id: u32) -> PathBuf {
-        self.path.join(format!("{id:0PAGE_DIGITS$}{PAGE_SUFFIX}"))
-    }
-
-    /// Numbers of all page files that exist, in ascending order.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] where the directory cannot be read.
-    pub fn page_ids(&self) -> Result<Vec<u32>, Error> {
-        let mut ids = Vec::new();
-        for entry in fs::read_dir(&self.path).map_err(failed("list", &self.path))? {
-            let entry = entry.map_err(failed("list", &self.path))?;
-            ids.extend(entry.file_name().to_str().and_then(page_id));
-        }
-        ids.sort_unstable();
-        Ok(ids)
+        page_path(&self.path, id)
     }
 
     /// Makes the file of page `header.page_id`: at its full size, with its header, durable.
@@ -200,6 +185,27 @@ impl Drop for Home {
             );
         }
     }
+}
+
+/// The file of page `id` of the store in the directory `home`, whether it exists or not.
+#[must_use]
+pub fn page_path(home: &Path, id: u32) -> PathBuf {
+    home.join(format!("{id:0PAGE_DIGITS$}{PAGE_SUFFIX}"))
+}
+
+/// Numbers of all page files that exist in the directory `home`, in ascending order.
+///
+/// # Errors
+///
+/// [`Error::Io`] where the directory cannot be read.
+pub fn page_ids(home: &Path) -> Result<Vec<u32>, Error> {
+    let mut ids = Vec::new();
+    for entry in fs::read_dir(home).map_err(failed("list", home))? {
+        let entry = entry.map_err(failed("list", home))?;
+        ids.extend(entry.file_name().to_str().and_then(page_id));
+    }
+    ids.sort_unstable();
+    Ok(ids)
 }
 
 /// Whether files in `dir` can be written with direct I/O in blocks of 4,096 bytes.
@@ -389,7 +395,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error 
 }
 
 /// The number in a page file's name, if it is one.
-fn page_id(name: &str) -> Option<u32> {
+pub(crate) fn page_id(name: &str) -> Option<u32> {
     let digits = name.strip_suffix(PAGE_SUFFIX)?;
     let is_number = digits.len() == PAGE_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
     if is_number { digits.parse().ok() } else { None }

@@ -5,12 +5,10 @@
 //! - `submit`: operations with completions; `append`, `manage`: their futures;
 //! - `read`: reading without waiting for newer logs; `query`, `stream`: with it;
 //! - `sink`: a buffered writer; `metadata`: numbers;
-//! - `blocking`: waiting for a future on the calling thread; `gate`: a lock for tasks; `fork`:
-//!   telling parent and child apart.
+//! - `blocking`: waiting for a future on the calling thread; `gate`: a lock for tasks.
 
 mod append;
 mod blocking;
-mod fork;
 mod gate;
 mod manage;
 mod metadata;

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::blocking::block_on;
-use super::fork::Process;
 use super::gate::Gate;
 use crate::batch::BatchLimits;
 use crate::driver::files::PageFiles;
 use crate::error::{AppendError, Error, QueryError};
+use crate::fork::Process;
 use crate::memory::ReadPool;
 use crate::options::Options;
 use crate::published::Published;

@@ -5,11 +5,11 @@
 //! file with frames it is damage.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::pages::{Sources, open_existing, read_full};
 use super::{Geometry, io_error};
-use crate::driver::files::Home;
+use crate::driver::files::{Home, page_ids, page_path};
 use crate::error::{Corruption, Error};
 use crate::format::bytes::is_zero;
 use crate::format::page_header::PageHeaderFault;
@@ -21,7 +21,7 @@ use crate::recovery::scan_page;
 const RING_SIZE_MAX: u32 = 1 << 20;
 
 /// The page files that exist.
-pub(super) struct Survey {
+pub(crate) struct Survey {
     /// What their headers agree on; `None` where no file has a header that can be used, and
     /// nothing suggests that one ever did.
     pub geometry: Option<Geometry>,
@@ -40,16 +40,28 @@ enum State {
     Wrong(&'static str),
 }
 
+impl State {
+    /// What is wrong with a page in this state, and whether its frames can be kept.
+    fn damage(self, page: u32) -> Option<(Corruption, bool)> {
+        let (detail, keeps_frames) = match self {
+            Self::Good | Self::Incomplete => return None,
+            Self::Headless(detail) => (detail, true),
+            Self::Wrong(detail) => (detail, false),
+        };
+        Some((Corruption { page, offset: 0, after_seq_no: 0, detail }, keeps_frames))
+    }
+}
+
 type Decoded = Result<PageHeader, PageHeaderFault>;
 
 impl Survey {
     /// Reads all headers. Changes nothing.
-    pub fn of(home: &Home, options: &Options) -> Result<Self, Error> {
+    pub fn of(home: &Path, options: &Options) -> Result<Self, Error> {
         let mut found = Vec::new();
-        for page in home.page_ids()? {
+        for page in page_ids(home)? {
             if page >= RING_SIZE_MAX {
                 let reason = format!("page file {page} is none that a store could have");
-                return Err(Error::NotAStore { path: home.path().to_owned(), reason });
+                return Err(Error::NotAStore { path: home.to_owned(), reason });
             }
             found.push((page, read_header(home, page)?));
         }
@@ -80,6 +92,11 @@ impl Survey {
         self.pages.iter().any(|(known, state)| *known == page && *state == State::Good)
     }
 
+    /// The first damage to a header.
+    pub fn damage(&self) -> Option<Corruption> {
+        self.pages.iter().find_map(|(page, state)| state.damage(*page)).map(|(damage, _)| damage)
+    }
+
     /// Refuses damaged headers, or copies their files away and makes way for new ones, as the
     /// options say. Answers the first damage.
     pub fn settle_damage(
@@ -90,12 +107,7 @@ impl Survey {
     ) -> Result<Option<Corruption>, Error> {
         let mut first = None;
         for (page, state) in &mut self.pages {
-            let (detail, keeps_frames) = match *state {
-                State::Good | State::Incomplete => continue,
-                State::Headless(detail) => (detail, true),
-                State::Wrong(detail) => (detail, false),
-            };
-            let corruption = Corruption { page: *page, offset: 0, after_seq_no: 0, detail };
+            let Some((corruption, keeps_frames)) = state.damage(*page) else { continue };
             if options.corruption == CorruptionPolicy::Refuse {
                 return Err(corruption.into());
             }
@@ -111,8 +123,8 @@ impl Survey {
     }
 }
 
-fn read_header(home: &Home, page: u32) -> Result<Decoded, Error> {
-    let path = home.page_path(page);
+fn read_header(home: &Path, page: u32) -> Result<Decoded, Error> {
+    let path = page_path(home, page);
     let mut block = vec![0; PAGE_HEADER_SIZE];
     let Some(file) = open_existing(home, page)? else { return Ok(Err(PageHeaderFault::Blank)) };
     let len = read_full(&file, 0, &mut block).map_err(|error| io_error("read", &path, error))?;
@@ -146,7 +158,7 @@ fn elect(found: &[(u32, Decoded)]) -> Option<Geometry> {
 
 /// Judges a page of a store whose geometry is known from other headers, or this one.
 fn judge(
-    home: &Home,
+    home: &Path,
     options: &Options,
     geometry: &Geometry,
     page: u32,
@@ -170,19 +182,19 @@ fn judge(
 }
 
 /// A file that was cut short gets its size back; recovery tells whether logs are missing.
-fn complete_or_short(home: &Home, geometry: &Geometry, page: u32) -> Result<State, Error> {
-    let path = home.page_path(page);
+fn complete_or_short(home: &Path, geometry: &Geometry, page: u32) -> Result<State, Error> {
+    let path = page_path(home, page);
     let size = std::fs::metadata(&path).map_err(|error| io_error("stat", &path, error))?.len();
     Ok(if size == geometry.page_size { State::Good } else { State::Incomplete })
 }
 
 /// Judges a page where no page has a header that can be used.
-fn judge_alone(home: &Home, page: u32, decoded: Decoded) -> Result<State, Error> {
+fn judge_alone(home: &Path, page: u32, decoded: Decoded) -> Result<State, Error> {
     match decoded {
         Err(PageHeaderFault::Foreign) => {
-            let name = home.page_path(page);
+            let name = page_path(home, page);
             Err(Error::NotAStore {
-                path: home.path().to_owned(),
+                path: home.to_owned(),
                 reason: format!("{} does not start as a page does", name.display()),
             })
         }
@@ -192,7 +204,7 @@ fn judge_alone(home: &Home, page: u32, decoded: Decoded) -> Result<State, Error>
 }
 
 fn holds_frames(
-    home: &Home,
+    home: &Path,
     options: &Options,
     geometry: &Geometry,
     page: u32,
@@ -200,15 +212,15 @@ fn holds_frames(
     let source = Sources::only(home, page)?;
     let layout = geometry.layout(options, page.saturating_add(1));
     let scan = scan_page(&source, &layout, page)
-        .map_err(|error| io_error("read", &home.page_path(page), error))?;
+        .map_err(|error| io_error("read", &page_path(home, page), error))?;
     Ok(scan.opened.is_some() || !scan.others.is_empty())
 }
 
 /// Whether nothing was ever written behind the header.
-fn is_blank(home: &Home, page: u32) -> Result<bool, Error> {
+fn is_blank(home: &Path, page: u32) -> Result<bool, Error> {
     const STEP: usize = 256 * 1024;
 
-    let path = home.page_path(page);
+    let path = page_path(home, page);
     let Some(file) = open_existing(home, page)? else { return Ok(true) };
     let mut bytes = vec![0; STEP];
     let mut offset = PAGE_HEADER_SIZE as u64;

@@ -29,8 +29,8 @@ use crate::options::{BLOCK_SIZE, CorruptionPolicy, IoMode, Options};
 use crate::published::Published;
 use crate::recovery::{Assembled, Layout, Recovered, RecoveryReport, assemble, scan_all};
 
-use self::headers::Survey;
-use self::pages::Sources;
+pub(crate) use self::headers::Survey;
+pub(crate) use self::pages::Sources;
 
 /// Most threads that read pages while a store is opened.
 const SCAN_THREADS_MAX: usize = 8;
@@ -59,10 +59,10 @@ pub(crate) struct Opened {
 
 /// What is the same in all page headers of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Geometry {
-    store_id: StoreId,
-    page_size: u64,
-    alignment: u32,
+pub(crate) struct Geometry {
+    pub store_id: StoreId,
+    pub page_size: u64,
+    pub alignment: u32,
     seal_capacity: u32,
 }
 
@@ -104,7 +104,7 @@ impl Geometry {
         self.page_size - u64::from(self.seal_capacity)
     }
 
-    fn layout(&self, options: &Options, ring_size: u32) -> Layout {
+    pub fn layout(&self, options: &Options, ring_size: u32) -> Layout {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Layout {
             store_id: self.store_id,
@@ -152,7 +152,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened, Error> {
     let started = Instant::now();
     options.validate()?;
     let home = Home::acquire(path)?;
-    let mut survey = Survey::of(&home, options)?;
+    let mut survey = Survey::of(home.path(), options)?;
     let direct = wants_direct(&home, options, survey.geometry.as_ref())?;
     let is_new = survey.geometry.is_none();
     let geometry = match survey.geometry {
@@ -249,7 +249,7 @@ fn recover(
     ring_size: u32,
 ) -> Result<Assembled, Error> {
     let layout = geometry.layout(options, ring_size);
-    let sources = Sources::open(home, ring_size)?;
+    let sources = Sources::open(home.path(), ring_size)?;
     let failed = |(page, source): (u32, io::Error)| io_error("read", &home.page_path(page), source);
     let scans = scan_all(&sources, &layout).map_err(failed)?;
     assemble(&sources, &layout, &scans, nonce(home)?).map_err(failed)

@@ -3,14 +3,15 @@
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use super::io_error;
-use crate::driver::files::Home;
+use crate::driver::files::page_path;
 use crate::error::Error;
 use crate::recovery::PageSource;
 
 /// The page files that exist. One that is missing reads as empty.
-pub(super) struct Sources {
+pub(crate) struct Sources {
     /// Number of the first.
     first: u32,
     files: Vec<Option<File>>,
@@ -18,13 +19,13 @@ pub(super) struct Sources {
 
 impl Sources {
     /// Opens the files of the first `count` pages.
-    pub fn open(home: &Home, count: u32) -> Result<Self, Error> {
+    pub fn open(home: &Path, count: u32) -> Result<Self, Error> {
         let files = (0..count).map(|page| open_existing(home, page)).collect::<Result<_, _>>()?;
         Ok(Self { first: 0, files })
     }
 
     /// Opens the file of one page; all others read as empty.
-    pub fn only(home: &Home, page: u32) -> Result<Self, Error> {
+    pub fn only(home: &Path, page: u32) -> Result<Self, Error> {
         Ok(Self { first: page, files: vec![open_existing(home, page)?] })
     }
 }
@@ -40,8 +41,8 @@ impl PageSource for Sources {
 }
 
 /// Opens the file of a page; `None` where there is none.
-pub(super) fn open_existing(home: &Home, page: u32) -> Result<Option<File>, Error> {
-    let path = home.page_path(page);
+pub(super) fn open_existing(home: &Path, page: u32) -> Result<Option<File>, Error> {
+    let path = page_path(home, page);
     match File::open(&path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
