@@ -127,11 +127,17 @@ fn launch(
     let Opened { home, files, config, recovered, published, read_pool, report } = opened;
     // Behind the home: what ends early waits for its I/O before it releases the lock.
     let mut driver = driver;
+    let mut report = report;
     let limits = config.batch_limits();
     let needs_repair = recovered.repair;
     let mut engine = Engine::new(config, Arc::clone(&published), recovered);
     if needs_repair {
         repair::repair(&mut engine, &mut *driver, home.path())?;
+        // In a full ring that takes the oldest page.
+        let totals = published.catalog.totals();
+        report.after_seq_no = published.progress.trimmed();
+        report.log_count = totals.log_count;
+        report.page_count = totals.page_count;
     }
     let shared = Shared::new(published, driver.notifier(), options.buf_capacity);
     let started = Started {
