@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::boundary::{
@@ -20,6 +19,7 @@ use crate::reader::{Reader, Wakeup};
 use crate::status::StatusCode::{WALDO_NOT_FOUND, WALDO_TIMEOUT};
 use crate::status::waldo_status;
 use crate::store::Store;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex};
 use crate::thread;
 use crate::ticket::Completion;

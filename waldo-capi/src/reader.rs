@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use crate::queue::Queue;
 use crate::status::StatusCode::{WALDO_BUSY, WALDO_CANCELLED};
 use crate::store::Store;
 use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::ticket::{Completion, Kind, Ticket, Yield};
 
 /// A stream, or a query that is under way.

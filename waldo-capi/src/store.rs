@@ -3,7 +3,6 @@
 use std::ffi::{CStr, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
 use std::{panic, ptr};
@@ -21,6 +20,7 @@ use crate::queue::Queue;
 use crate::status::StatusCode::{WALDO_CLOSED, WALDO_TIMEOUT};
 use crate::status::waldo_status;
 use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::thread;
 use crate::ticket::{Kind, Ticket, Yield};
 

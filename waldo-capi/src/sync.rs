@@ -4,16 +4,25 @@
 //! They are those of the standard library, which keep no list of waiting threads of their own:
 //! in a forked child such a list would name threads that are not there, and whoever opens a
 //! store there would follow it.
+//!
+//! Under `cfg(loom)` they are models, for the tests named `races`.
 
-use std::sync::{MutexGuard, PoisonError};
+#[cfg(loom)]
+use loom::sync as primitives;
+#[cfg(not(loom))]
+use std::sync as primitives;
+use std::sync::PoisonError;
 use std::time::Duration;
 
+use primitives::MutexGuard;
+pub(crate) use primitives::atomic;
+
 #[derive(Debug, Default)]
-pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+pub(crate) struct Mutex<T>(primitives::Mutex<T>);
 
 impl<T> Mutex<T> {
     pub fn new(value: T) -> Self {
-        Self(std::sync::Mutex::new(value))
+        Self(primitives::Mutex::new(value))
     }
 
     pub fn lock(&self) -> MutexGuard<'_, T> {
@@ -22,7 +31,7 @@ impl<T> Mutex<T> {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Condvar(std::sync::Condvar);
+pub(crate) struct Condvar(primitives::Condvar);
 
 impl Condvar {
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {

@@ -41,6 +41,7 @@ pub mod recovery;
 #[cfg(any(test, feature = "simulation"))]
 #[doc(hidden)]
 pub mod simulation;
+mod sync;
 #[doc(hidden)]
 pub mod tail;
 mod worker;

@@ -1,12 +1,11 @@
 //! How far the store is: what readers and producers load without a lock.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-
-use parking_lot::Mutex;
 
 use crate::error::Poison;
 use crate::format::Tag;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Numbers that the worker publishes.
 #[derive(Debug)]

@@ -1,9 +1,10 @@
 //! A lock that is waited for without blocking a thread.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use event_listener::Event;
+
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Lets one through at a time.
 #[derive(Debug, Default)]

@@ -13,12 +13,12 @@ use std::io;
 use std::ops::{Deref, Range};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use event_listener::Event;
-use parking_lot::Mutex;
 
 use super::mapping::Mapping;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// A fixed number of buffers of equal size.
 #[derive(Debug)]
@@ -185,7 +185,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if *self.detached.get_mut() {
+        if self.detached.swap(false, Ordering::Relaxed) {
             self.pool.detached.fetch_sub(1, Ordering::Relaxed);
         }
         self.pool.state.lock().free.push(self.index);

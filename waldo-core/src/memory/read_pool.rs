@@ -8,7 +8,8 @@
 use std::sync::Arc;
 
 use event_listener::Event;
-use parking_lot::Mutex;
+
+use crate::sync::Mutex;
 
 /// Bytes of the buffers that looking up single logs uses.
 pub const SMALL_READ: usize = 32 * 1024;

@@ -15,14 +15,13 @@ pub mod segment;
 pub mod waiters;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use arc_swap::ArcSwapOption;
 
 pub use segment::Segment;
 pub use waiters::Waiters;
 
 use crate::memory::Pool;
+use crate::sync::ArcSwapOption;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Slots for each buffer of the tail: a buffer may hold several segments.
 const SLOTS_PER_BUFFER: usize = 8;

@@ -1,11 +1,12 @@
 //! Frames that follow each other both in a page and in a buffer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
 use crate::format::seal::IndexEntry;
 use crate::memory::Slice;
 use crate::memory::pool::Buffer;
+use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sync::spin_loop;
 
 /// A run of frames that grows at its end while readers read what is committed.
 #[derive(Debug)]
@@ -154,7 +155,7 @@ impl Committed {
             if before.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == before {
                 return extent;
             }
-            std::hint::spin_loop();
+            spin_loop();
         }
     }
 

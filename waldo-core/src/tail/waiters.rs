@@ -3,12 +3,12 @@
 //! They are parked in shards, so that ten thousand of them do not meet at one lock, and woken
 //! outside every lock after the tail was published. A parked reader costs nothing.
 
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::task::Waker;
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 
-const SHARDS: usize = 64;
+const SHARDS: usize = if cfg!(loom) { 1 } else { 64 };
 
 /// The parked readers.
 #[derive(Debug)]

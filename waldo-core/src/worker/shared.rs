@@ -14,12 +14,9 @@
 //! producer that finds this out after putting one there empties them itself, on another thread.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::thread::ThreadId;
 
-use crossbeam_queue::{ArrayQueue, SegQueue};
 use event_listener::Event;
-use parking_lot::Mutex;
 
 use super::cold::ColdRead;
 use super::ticket::Reservation;
@@ -27,6 +24,8 @@ use crate::driver::Notifier;
 use crate::engine::{Engine, Operation};
 use crate::error::{AppendError, Error, Poison};
 use crate::published::Published;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use crate::sync::{ArrayQueue, Mutex, SegQueue};
 use crate::tail::Waiters;
 
 /// Operations that may be under way in the ordered lane.
