@@ -102,6 +102,9 @@ impl Engine {
         if room == Err(Blocked::Io) {
             return room;
         }
+        if room.is_ok() {
+            self.break_seal()?;
+        }
         let Some(Operation::Repair { done }) = self.pending.pop_front() else { return Ok(()) };
         if room.is_err() {
             self.durability.hold_promises(0);

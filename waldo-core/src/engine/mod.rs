@@ -156,6 +156,7 @@ impl Engine {
             offset: active.offset,
             log_count: active.log_count,
             opened: true,
+            may_be_sealed: true,
             predecessor: ring::Predecessor::default(),
             overwrites: None,
         });
@@ -311,6 +312,7 @@ impl Engine {
         self.finish_close();
         if self.poison.is_none()
             && !self.closed
+            && self.sealing.is_none()
             && let Some(io) = self.preparer.next_request(self.config.page_size)
         {
             self.request(Purpose::Prepare, io);

@@ -83,7 +83,12 @@ impl Preparer {
     /// Answers whether the write may start now; else it waits for the zeros under way.
     pub fn make_way(&mut self, page: u32, start: u64, end: u64) -> bool {
         self.pass(page, end);
-        !matches!(self.under_way, Some(UnderWay::Zeros { page: busy, offset, len })
+        !self.is_zeroing(page, start, end)
+    }
+
+    /// Whether zeros are under way to a part of a page.
+    pub fn is_zeroing(&self, page: u32, start: u64, end: u64) -> bool {
+        matches!(self.under_way, Some(UnderWay::Zeros { page: busy, offset, len })
             if busy == page && offset < end && start < offset + len as u64)
     }
 

@@ -19,6 +19,8 @@ pub(super) struct Active {
     pub log_count: u64,
     /// Whether the open frame was built.
     pub opened: bool,
+    /// Whether the seal of an earlier close may stand at its end.
+    pub may_be_sealed: bool,
     /// The page that was written before.
     pub predecessor: Predecessor,
     /// The logs that its open frame will overwrite.

@@ -132,6 +132,7 @@ impl Engine {
             offset: PAGE_HEADER_SIZE as u64,
             log_count: 0,
             opened: false,
+            may_be_sealed: false,
             predecessor,
             overwrites,
         });

@@ -1,11 +1,11 @@
 //! Seals: summaries of pages, so that a later open need not scan them.
 //!
 //! A seal is written once everything that it vouches for is durable, and nothing waits for it. If
-//! it is missing the page is scanned.
+//! it is missing the page is scanned. An open that goes on with a sealed page wipes the seal first.
 
 use crate::driver::{Io, Parts};
 use crate::engine::operation::Finished;
-use crate::engine::{Engine, Purpose};
+use crate::engine::{Blocked, Engine, Purpose};
 use crate::format::frame::seal_body;
 use crate::format::seal::{SEAL_FLAG_SCAN, SealBody};
 use crate::format::{FRAME_HEADER_SIZE, FrameHeader, FrameKind};
@@ -32,6 +32,30 @@ impl Engine {
         let offset = self.config.seal_offset();
         let durable = self.config.durable;
         self.request(Purpose::Seal, Io::Write { page, offset, parts, durable });
+    }
+
+    /// Wipes the seal of an earlier close, before the page is gone on with: a seal says that
+    /// nothing follows what it vouches for.
+    pub(super) fn break_seal(&mut self) -> Result<(), Blocked> {
+        if self.sealing.is_some() {
+            return Err(Blocked::Io);
+        }
+        let Some(active) = self.active.as_mut().filter(|active| active.may_be_sealed) else {
+            return Ok(());
+        };
+        let (page, offset) = (active.page, self.config.seal_offset());
+        let length = self.config.align(FRAME_HEADER_SIZE);
+        if self.preparer.is_zeroing(page, offset, offset + length as u64) {
+            return Err(Blocked::Io);
+        }
+        let mut buffer = self.published.pool.try_take(BufferPurpose::Engine).ok_or(Blocked::Io)?;
+        active.may_be_sealed = false;
+        buffer.unfrozen()[..length].fill(0);
+        let parts = Parts { first: buffer.freeze(length), second: None };
+        let durable = self.config.durable;
+        self.sealing = Some(page);
+        self.request(Purpose::Seal, Io::Write { page, offset, parts, durable });
+        Err(Blocked::Io)
     }
 
     /// Ends a close once everything is written, durable and sealed.

@@ -220,11 +220,18 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// Valid frames behind the page's own, or anywhere in a page that has none. A seal says
-    /// nothing of them: the page may have been gone on with.
+    /// Valid frames behind the page's own, or anywhere in a page that has none. Where a seal
+    /// stands in for a scan, only the places where one would be are looked at: a seal is wiped
+    /// before its page is gone on with.
     fn others(&mut self, opened: Option<&OpenedPage>, limit: u64) -> io::Result<Others> {
         let mut others = Others::new(opened, self.layout.page_size);
         let start = opened.map_or(PAGE_HEADER_SIZE as u64, |opened| opened.content.end);
+        if opened.is_some_and(|opened| opened.sealed) {
+            for offset in [start, self.layout.seal_offset] {
+                others.note(self.frames.decode(offset)?);
+            }
+            return Ok(others);
+        }
         let mut offset = start;
         while let Some(hit) = self.frames.find_magic(offset, limit)? {
             others.note(self.frames.decode(hit)?);
