@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use crate::rounds::Role;
+
 /// How a store is to be opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
@@ -14,6 +16,8 @@ pub struct Setup {
     pub log_bytes: usize,
     /// Threads that append at the same time.
     pub producers: usize,
+    /// Streams will follow the log.
+    pub followed: bool,
     /// Bytes on disk that the engine may keep; where it can reuse its files, it should.
     pub disk_bytes: u64,
 }
@@ -22,6 +26,11 @@ pub struct Setup {
 pub trait Engine {
     /// Name in reports.
     fn name(&self) -> String;
+
+    /// Whether it is Waldo or a peer.
+    fn role(&self) -> Role {
+        Role::Peer
+    }
 
     /// Why the engine does not offer what `setup` asks for; `None` where it does.
     fn refuses(&self, setup: &Setup) -> Option<&'static str> {
@@ -59,6 +68,16 @@ pub trait Store: Sync {
     /// What the engine says.
     fn tail(&self) -> anyhow::Result<Option<Box<dyn Tail + '_>>> {
         Ok(None)
+    }
+
+    /// Waits until the store has nothing left to do by itself, where it can tell. Something was
+    /// appended before.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says.
+    fn settle(&self) -> anyhow::Result<()> {
+        Ok(())
     }
 
     /// Writes that the engine has sent to its files, if it counts them.

@@ -1,17 +1,23 @@
 //! Page files whose blocks are written, opened for buffered or direct I/O.
 
+use std::cell::OnceCell;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::Context;
 use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::buffer::Buffer;
+use crate::options::WorkDir;
 use crate::warm;
+
+/// Alignment of direct I/O, and size of the header of a page file.
+pub const BLOCK: usize = 4096;
 
 /// Whether I/O passes through the page cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -126,7 +132,9 @@ impl PageFiles {
             match io {
                 Io::Buffered => {
                     file.sync_all()?;
-                    warm::page_cache(&file)?;
+                    if warm::cached_share(&file)? < 1.0 {
+                        warm::page_cache(&file)?;
+                    }
                 }
                 Io::Direct => warm::drop_page_cache(&file)?,
             }
@@ -157,6 +165,64 @@ impl PageFiles {
     }
 }
 
+type Make = Box<dyn Fn(&Path) -> anyhow::Result<PageFiles>>;
+
+/// Page files in a directory of their own, made when they are first needed, and removed with the
+/// last reference.
+pub struct Scratch {
+    parent: PathBuf,
+    file_bytes: u64,
+    make: Make,
+    made: OnceCell<(PageFiles, WorkDir)>,
+}
+
+impl Scratch {
+    /// `count` files of `file_bytes` full of zeros, in a directory inside `parent`.
+    #[must_use]
+    pub fn zeros(parent: &Path, count: usize, file_bytes: u64) -> Rc<Self> {
+        Self::with(parent, file_bytes, move |dir| PageFiles::create(dir, count, file_bytes))
+    }
+
+    /// Files of `file_bytes` that `make` makes.
+    #[must_use]
+    pub fn with(
+        parent: &Path,
+        file_bytes: u64,
+        make: impl Fn(&Path) -> anyhow::Result<PageFiles> + 'static,
+    ) -> Rc<Self> {
+        let (parent, make) = (parent.to_owned(), Box::new(make));
+        Rc::new(Self { parent, file_bytes, make, made: OnceCell::new() })
+    }
+
+    /// Size of each file.
+    #[must_use]
+    pub fn file_bytes(&self) -> u64 {
+        self.file_bytes
+    }
+
+    /// The files.
+    ///
+    /// # Errors
+    ///
+    /// Where they cannot be made.
+    pub fn get(&self) -> anyhow::Result<&PageFiles> {
+        if self.made.get().is_none() {
+            let dir = WorkDir::new(&self.parent, "files")?;
+            let files = (self.make)(dir.path())?;
+            sync_file_system(&self.parent)?;
+            // It was empty, and this is the only thread.
+            let _ = self.made.set((files, dir));
+        }
+        self.made.get().map(|(files, _)| files).context("the files are gone")
+    }
+
+    /// A directory of the file system that the files are on.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.parent
+    }
+}
+
 /// Writes everything back that is dirty in the file system that holds `path`.
 ///
 /// # Errors
@@ -169,6 +235,22 @@ pub fn sync_file_system(path: &Path) -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Tells the kernel that a file will be read from start to end.
+pub fn expect_sequential_reads(file: &File) {
+    advise(file, libc::POSIX_FADV_SEQUENTIAL);
+}
+
+/// Tells the kernel that reading ahead is in vain.
+pub fn expect_random_reads(file: &File) {
+    advise(file, libc::POSIX_FADV_RANDOM);
+}
+
+/// Only advice: nothing is lost where it is refused.
+fn advise(file: &File, advice: libc::c_int) {
+    // SAFETY: no memory is passed.
+    unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, advice) };
 }
 
 /// Writes all of `data` at `offset` in one `pwritev2`.

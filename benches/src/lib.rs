@@ -7,12 +7,14 @@
 //! | [`rounds`] | runs configurations interleaved, round by round |
 //! | [`report`] | header, table, JSON lines |
 //! | [`payload`], [`warm`], [`files`], [`buffer`] | data, memory and files to measure with |
+//! | [`ceiling`] | the work without an engine |
 //! | [`engine`] | the traits that an engine implements to be measured |
 //! | [`workload`] | load generators over those traits |
 //! | [`scenario`] | the scenarios of `waldo-bench` |
 //! | [`waldo`] | Waldo behind those traits |
 
 pub mod buffer;
+pub mod ceiling;
 pub mod engine;
 pub mod files;
 pub mod measure;
@@ -25,4 +27,5 @@ pub mod scenario;
 pub mod size;
 pub mod waldo;
 pub mod warm;
+pub mod warnings;
 pub mod workload;

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use waldo_bench::options::Common;
-use waldo_bench::scenario::{self, append, ceiling, commit, fanout, idle};
-use waldo_bench::workload::{AppendOptions, CommitOptions, FanoutOptions};
+use waldo_bench::scenario::{append, ceiling, commit, fanout, idle};
+use waldo_bench::warnings;
 
 /// Benches of Waldo.
 #[derive(Parser)]
@@ -22,11 +22,11 @@ enum Scenario {
     /// The I/O patterns of an engine without the engine: what hardware and kernel allow.
     Ceiling(Box<ceiling::Options>),
     /// Batches of logs through several laps of the ring.
-    Append(AppendOptions),
+    Append(append::Options),
     /// Single small appends by many producers.
-    Commit(CommitOptions),
+    Commit(commit::Options),
     /// One writer and many streams that follow it.
-    Fanout(FanoutOptions),
+    Fanout(fanout::Options),
     /// Waiting streams while nothing is appended.
     Idle(idle::Options),
 }
@@ -42,12 +42,14 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
+    warnings::show();
     let Cli { scenario, common } = cli;
-    match scenario {
-        Scenario::Ceiling(options) => ceiling::run(&options, &common),
-        Scenario::Append(options) => append::run(&scenario::engines(), &options, &common),
-        Scenario::Commit(options) => commit::run(&scenario::engines(), &options, &common),
-        Scenario::Fanout(options) => fanout::run(&scenario::engines(), &options, &common),
-        Scenario::Idle(options) => idle::run(&options, &common),
-    }
+    let plan = match scenario {
+        Scenario::Ceiling(options) => ceiling::plan(&options, &common)?,
+        Scenario::Append(options) => append::plan(&[], &options, &common)?,
+        Scenario::Commit(options) => commit::plan(&[], &options, &common)?,
+        Scenario::Fanout(options) => fanout::plan(&[], &options, &common),
+        Scenario::Idle(options) => idle::plan(&options, &common),
+    };
+    plan.run_and_print(&common)
 }

@@ -1,6 +1,7 @@
 //! Options that all scenarios of all bench commands share.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use clap::Args;
 
@@ -12,16 +13,12 @@ pub struct Common {
     pub dir: PathBuf,
 
     /// Runs of each configuration, interleaved; the table gives medians.
-    #[arg(long, global = true, default_value_t = 3)]
+    #[arg(long, global = true, default_value_t = 5)]
     pub rounds: usize,
 
     /// Print one JSON object per line instead of a table.
     #[arg(long, global = true)]
     pub json: bool,
-
-    /// Name (or a part of it) of the configuration that ratios are taken to; default: the first.
-    #[arg(long, global = true)]
-    pub baseline: Option<String>,
 
     /// Do not touch memory before each run.
     #[arg(long, global = true)]
@@ -43,6 +40,21 @@ impl Common {
     }
 }
 
+/// Makes one configuration per value out of each of `base`: the combinations of options that are
+/// lists.
+#[must_use]
+pub fn vary<S: Clone, V: Clone>(base: &[S], values: &[V], set: impl Fn(&mut S, V)) -> Vec<S> {
+    let mut all = Vec::with_capacity(base.len() * values.len());
+    for one in base {
+        for value in values {
+            let mut one = one.clone();
+            set(&mut one, value.clone());
+            all.push(one);
+        }
+    }
+    all
+}
+
 /// A directory of this process that is removed when dropped.
 #[derive(Debug)]
 pub struct WorkDir {
@@ -56,7 +68,10 @@ impl WorkDir {
     ///
     /// Where it cannot be made.
     pub fn new(parent: &Path, name: &str) -> std::io::Result<Self> {
-        let path = parent.join(format!("waldo-bench-{}-{name}", std::process::id()));
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = parent.join(format!("waldo-bench-{}-{number}-{name}", std::process::id()));
         std::fs::create_dir(&path)?;
         Ok(Self { path })
     }
@@ -73,5 +88,26 @@ impl Drop for WorkDir {
         if let Err(error) = std::fs::remove_dir_all(&self.path) {
             eprintln!("warning: {} stays behind: {error}", self.path.display());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_combined() {
+        let all = vary(&[(0, 'a')], &[1, 2], |one, value| one.0 = value);
+        let all = vary(&all, &['x', 'y'], |one, value| one.1 = value);
+        assert_eq!(all, [(1, 'x'), (1, 'y'), (2, 'x'), (2, 'y')]);
+    }
+
+    #[test]
+    fn a_work_dir_is_gone_with_its_value() {
+        let parent = tempfile::tempdir().unwrap();
+        let (a, b) = (WorkDir::new(parent.path(), "x"), WorkDir::new(parent.path(), "x"));
+        let path = a.unwrap().path().to_owned();
+        assert!(!path.exists());
+        assert!(b.unwrap().path().is_dir());
     }
 }

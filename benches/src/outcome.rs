@@ -67,6 +67,7 @@ impl Sample {
             Metric::P99 => latency.map(|l| l.p99),
             Metric::P999 => latency.map(|l| l.p999),
             Metric::Max => latency.map(|l| l.max),
+            Metric::CpuPerGib => per(usage.user + usage.system, gib),
             Metric::UserPerGib => per(usage.user, gib),
             Metric::SystemPerGib => per(usage.system, gib),
             Metric::CpuPerOp => per((usage.user + usage.system) * 1e6, self.ops as f64),
@@ -97,6 +98,8 @@ pub enum Metric {
     P999,
     /// Largest latency, µs.
     Max,
+    /// CPU seconds per GiB of payload.
+    CpuPerGib,
     /// User CPU seconds per GiB of payload.
     UserPerGib,
     /// System CPU seconds per GiB of payload.
@@ -119,13 +122,14 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric, in the order of the JSON output.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::MegabytesPerSecond,
         Self::OpsPerSecond,
         Self::P50,
         Self::P99,
         Self::P999,
         Self::Max,
+        Self::CpuPerGib,
         Self::UserPerGib,
         Self::SystemPerGib,
         Self::CpuPerOp,
@@ -145,6 +149,7 @@ impl Metric {
         Self::P99,
         Self::P999,
         Self::Max,
+        Self::CpuPerGib,
         Self::UserPerGib,
         Self::SystemPerGib,
         Self::WrittenPerPayload,
@@ -157,6 +162,7 @@ impl Metric {
         Self::P50,
         Self::P99,
         Self::Max,
+        Self::CpuPerGib,
         Self::UserPerGib,
         Self::SystemPerGib,
         Self::ReadPerPayload,
@@ -184,6 +190,12 @@ impl Metric {
         Self::SwitchesPerSecond,
     ];
 
+    /// Whether a smaller value is the better one.
+    #[must_use]
+    pub fn less_is_better(self) -> bool {
+        !matches!(self, Self::MegabytesPerSecond | Self::OpsPerSecond)
+    }
+
     /// Heading in the table.
     #[must_use]
     pub fn heading(self) -> &'static str {
@@ -194,8 +206,9 @@ impl Metric {
             Self::P99 => "p99 µs",
             Self::P999 => "p99.9 µs",
             Self::Max => "max µs",
-            Self::UserPerGib => "user s/GiB",
-            Self::SystemPerGib => "sys s/GiB",
+            Self::CpuPerGib => "CPU s/GiB",
+            Self::UserPerGib => "user",
+            Self::SystemPerGib => "system",
             Self::CpuPerOp => "CPU µs/op",
             Self::CpuSeconds => "CPU s",
             Self::WrittenPerPayload => "device/payload",
@@ -216,6 +229,7 @@ impl Metric {
             Self::P99 => "p99_us",
             Self::P999 => "p99.9_us",
             Self::Max => "max_us",
+            Self::CpuPerGib => "cpu_s_per_gib",
             Self::UserPerGib => "user_s_per_gib",
             Self::SystemPerGib => "system_s_per_gib",
             Self::CpuPerOp => "cpu_us_per_op",

@@ -1,13 +1,60 @@
 //! Runs configurations interleaved: each once per round, in an order that rotates.
 //!
-//! A machine that grows slower or faster while the bench runs then does so to all of them.
+//! A machine that grows slower or faster while the bench runs then does so to all of them, and
+//! what is compared are runs of the same round.
 
 use crate::outcome::Sample;
 
+/// Who does the work, which decides what a run is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The work without an engine: what hardware and kernel allow.
+    Ceiling,
+    /// Waldo.
+    Waldo,
+    /// Another engine.
+    Peer,
+}
+
+/// What is done, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// The work. Cases with the same work are compared with each other.
+    pub work: String,
+    /// Who does it, and how.
+    pub who: String,
+    /// Who that is.
+    pub role: Role,
+}
+
+impl Label {
+    /// A label.
+    #[must_use]
+    pub fn new(role: Role, work: impl Into<String>, who: impl Into<String>) -> Self {
+        Self { work: work.into(), who: who.into(), role }
+    }
+
+    /// Both parts in one line.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{}: {}", self.work, self.who)
+    }
+}
+
 /// One configuration that can be run again and again.
 pub trait Case {
-    /// A name, unique among the cases of one report.
-    fn name(&self) -> String;
+    /// What it is; unique among the cases of one report.
+    fn label(&self) -> Label;
+
+    /// Prepares what all runs share, before the first.
+    ///
+    /// # Errors
+    ///
+    /// What kept it from being prepared; it is not run then.
+    fn prepare(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
 
     /// Runs it once. Preparation, warming and clearing up are not part of the sample.
     ///
@@ -15,29 +62,54 @@ pub trait Case {
     ///
     /// What kept the run from finishing; the other cases go on.
     fn run(&mut self) -> anyhow::Result<Sample>;
+
+    /// Clears up after the last run, also where one failed.
+    ///
+    /// # Errors
+    ///
+    /// What came to light only now.
+    fn finish(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
 }
+
+/// Cases whose runs interleave.
+pub type Set = Vec<Box<dyn Case>>;
 
 /// All runs of one case.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Name of the case.
-    pub name: String,
-    /// One sample per round that worked.
+    /// What was run.
+    pub label: Label,
+    /// One sample per round, until one failed.
     pub samples: Vec<Sample>,
     /// What went wrong; a case that failed is not run again.
     pub error: Option<String>,
 }
 
-/// Runs every case once per round and calls `each` after each run.
+impl Outcome {
+    fn check(&mut self, result: anyhow::Result<()>) {
+        if let Err(error) = result
+            && self.error.is_none()
+        {
+            self.error = Some(format!("{error:#}"));
+        }
+    }
+}
+
+/// Runs every case of a set once per round and calls `each` after each run.
 pub fn run(
-    cases: &mut [Box<dyn Case + '_>],
+    mut cases: Set,
     rounds: usize,
-    mut each: impl FnMut(usize, &str, &anyhow::Result<Sample>),
+    mut each: impl FnMut(usize, &Label, &anyhow::Result<Sample>),
 ) -> Vec<Outcome> {
     let mut outcomes: Vec<Outcome> = cases
         .iter()
-        .map(|case| Outcome { name: case.name(), samples: Vec::new(), error: None })
+        .map(|case| Outcome { label: case.label(), samples: Vec::new(), error: None })
         .collect();
+    for (case, outcome) in cases.iter_mut().zip(&mut outcomes) {
+        outcome.check(case.prepare());
+    }
     let count = cases.len();
     for round in 0..rounds {
         for step in 0..count {
@@ -47,12 +119,15 @@ pub fn run(
                 continue;
             }
             let sample = cases[at].run();
-            each(round, &outcome.name, &sample);
+            each(round, &outcome.label, &sample);
             match sample {
                 Ok(sample) => outcome.samples.push(sample),
-                Err(error) => outcome.error = Some(format!("{error:#}")),
+                Err(error) => outcome.check(Err(error)),
             }
         }
+    }
+    for (case, outcome) in cases.iter_mut().zip(&mut outcomes) {
+        outcome.check(case.finish());
     }
     outcomes
 }
@@ -64,29 +139,58 @@ mod tests {
 
     use super::*;
 
-    struct Note(&'static str, Rc<RefCell<Vec<&'static str>>>, bool);
+    struct Note(&'static str, Rc<RefCell<Vec<String>>>, &'static str);
+
+    impl Note {
+        fn step(&self, step: &str) -> anyhow::Result<()> {
+            self.1.borrow_mut().push(format!("{step}{}", self.0));
+            anyhow::ensure!(self.2 != step, "no");
+            Ok(())
+        }
+    }
 
     impl Case for Note {
-        fn name(&self) -> String {
-            self.0.to_owned()
+        fn label(&self) -> Label {
+            Label::new(Role::Peer, "work", self.0)
+        }
+
+        fn prepare(&mut self) -> anyhow::Result<()> {
+            self.step("+")
         }
 
         fn run(&mut self) -> anyhow::Result<Sample> {
-            self.1.borrow_mut().push(self.0);
-            anyhow::ensure!(!self.2, "no");
+            self.step("")?;
             Ok(Sample::default())
         }
+
+        fn finish(&mut self) -> anyhow::Result<()> {
+            self.step("-")
+        }
+    }
+
+    fn outcomes(fails: [&'static str; 3]) -> (String, Vec<Outcome>) {
+        let steps = Rc::new(RefCell::new(Vec::new()));
+        let cases = ["a", "b", "c"].into_iter().zip(fails);
+        let cases = cases
+            .map(|(name, fails)| Box::new(Note(name, Rc::clone(&steps), fails)) as Box<dyn Case>);
+        let outcomes = run(cases.collect(), 3, |_, _, _| ());
+        let steps = steps.borrow().join(" ");
+        (steps, outcomes)
     }
 
     #[test]
     fn the_order_rotates_and_a_failure_stops_only_its_case() {
-        let order = Rc::new(RefCell::new(Vec::new()));
-        let mut cases: Vec<Box<dyn Case>> = ["a", "b", "c"]
-            .map(|name| Box::new(Note(name, Rc::clone(&order), name == "c")) as Box<dyn Case>)
-            .into();
-        let outcomes = run(&mut cases, 3, |_, _, _| ());
-        assert_eq!(*order.borrow(), ["a", "b", "c", "b", "a", "a", "b"]);
+        let (steps, outcomes) = outcomes(["none", "none", ""]);
+        assert_eq!(steps, "+a +b +c a b c b a a b -a -b -c");
         assert_eq!(outcomes[0].samples.len(), 3);
         assert_eq!(outcomes[2].error.as_deref(), Some("no"));
+    }
+
+    #[test]
+    fn what_cannot_be_prepared_is_not_run_and_a_late_error_counts() {
+        let (steps, outcomes) = outcomes(["+", "-", "none"]);
+        assert_eq!(steps, "+a +b +c b c b c c b -a -b -c");
+        assert!(outcomes[0].samples.is_empty() && outcomes[0].error.is_some());
+        assert!(outcomes[1].samples.len() == 3 && outcomes[1].error.is_some());
     }
 }

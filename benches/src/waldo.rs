@@ -2,13 +2,12 @@
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
-use waldo_core::{AppendError, Cursor, Options, Stream, Waldo};
+use waldo_core::{AppendError, Backend, Cursor, IoMode, Options, Stream, Waldo};
 
 use crate::engine::{Engine, Producer, Setup, Store, Tail};
-
-/// Appends that one bulk producer keeps under way.
-const BULK_DEPTH: usize = 3;
+use crate::rounds::Role;
 
 /// Pages of the ring.
 const RING_SIZE: u32 = 4;
@@ -16,50 +15,97 @@ const RING_SIZE: u32 = 4;
 const BLOCK: u64 = 4096;
 
 /// Waldo.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct WaldoEngine;
+#[derive(Clone, Copy, Debug)]
+pub struct WaldoEngine {
+    /// Whether appends go through the page cache.
+    pub io: IoMode,
+    /// How the system is asked for I/O.
+    pub backend: Backend,
+    /// Appends that one producer of batches keeps under way.
+    pub depth: usize,
+}
 
-impl Engine for WaldoEngine {
-    fn name(&self) -> String {
-        "waldo".to_owned()
-    }
-
-    fn open(&self, dir: &Path, setup: &Setup) -> anyhow::Result<Box<dyn Store>> {
-        let waldo = Waldo::blocking_open(dir, options(setup))?;
-        Ok(Box::new(WaldoStore { waldo, bulk: setup.batch_logs > 1 }))
+impl Default for WaldoEngine {
+    fn default() -> Self {
+        Self { io: IoMode::Auto, backend: Backend::Auto, depth: 3 }
     }
 }
 
-fn options(setup: &Setup) -> Options {
-    let batch = (setup.batch_logs * (setup.log_bytes + 32)) as u64 + 2 * BLOCK;
-    let buf_capacity = batch.max(1 << 20).next_multiple_of(BLOCK) as usize;
-    let page = setup.disk_bytes / u64::from(RING_SIZE);
-    Options {
-        ring_size: RING_SIZE,
-        pool_size: (BULK_DEPTH + setup.producers).min(64) as u16,
-        buf_capacity,
-        file_capacity: page.max(4 * buf_capacity as u64).next_multiple_of(BLOCK),
-        tail_capacity: 8 * buf_capacity,
-        index_capacity: 65_536,
-        file_o_dsync: setup.durable,
-        ..Options::default()
+impl Engine for WaldoEngine {
+    fn name(&self) -> String {
+        let usual = Self::default();
+        let mut name = "waldo".to_owned();
+        match self.io {
+            IoMode::Auto => {}
+            IoMode::Buffered => name.push_str(", buffered"),
+            IoMode::Direct => name.push_str(", direct"),
+        }
+        match self.backend {
+            Backend::Auto => {}
+            Backend::IoUring => name.push_str(", io_uring"),
+            Backend::Threads => name.push_str(", threads"),
+        }
+        if self.depth != usual.depth {
+            name.push_str(&format!(", {} under way", self.depth));
+        }
+        name
+    }
+
+    fn role(&self) -> Role {
+        Role::Waldo
+    }
+
+    fn open(&self, dir: &Path, setup: &Setup) -> anyhow::Result<Box<dyn Store>> {
+        let waldo = Waldo::blocking_open(dir, self.options(setup))?;
+        let depth = if setup.batch_logs > 1 { self.depth.max(1) } else { 1 };
+        Ok(Box::new(WaldoStore { waldo, depth }))
+    }
+}
+
+impl WaldoEngine {
+    fn options(&self, setup: &Setup) -> Options {
+        let batch = (setup.batch_logs * (setup.log_bytes + 32)) as u64 + 2 * BLOCK;
+        let buf_capacity = batch.max(1 << 20).next_multiple_of(BLOCK) as usize;
+        let page = setup.disk_bytes / u64::from(RING_SIZE);
+        let usual = Options::default();
+        Options {
+            ring_size: RING_SIZE,
+            pool_size: (self.depth + setup.producers).min(64) as u16,
+            buf_capacity,
+            file_capacity: page.max(4 * buf_capacity as u64).next_multiple_of(BLOCK),
+            // Streams find what they have to read in memory until they are some appends behind.
+            tail_capacity: if setup.followed { 8 * buf_capacity } else { usual.tail_capacity },
+            index_capacity: 65_536,
+            file_o_dsync: setup.durable,
+            io: self.io,
+            backend: self.backend,
+            ..usual
+        }
     }
 }
 
 struct WaldoStore {
     waldo: Waldo,
-    bulk: bool,
+    depth: usize,
 }
 
 impl Store for WaldoStore {
     fn producer(&self, _index: usize) -> anyhow::Result<Box<dyn Producer + '_>> {
         let (sender, receiver) = channel();
-        let depth = if self.bulk { BULK_DEPTH } else { 1 };
-        Ok(Box::new(WaldoProducer { waldo: &self.waldo, depth, sender, receiver }))
+        let (waldo, depth) = (&self.waldo, self.depth);
+        Ok(Box::new(WaldoProducer { waldo, depth, sender, receiver }))
     }
 
     fn tail(&self) -> anyhow::Result<Option<Box<dyn Tail + '_>>> {
         Ok(Some(Box::new(WaldoTail { stream: self.waldo.stream(Cursor::Tip) })))
+    }
+
+    /// Waits until pages are prepared.
+    fn settle(&self) -> anyhow::Result<()> {
+        while self.waldo.blocking_metadata().is_some_and(|metadata| metadata.pending_resets > 0) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
     }
 
     fn close(self: Box<Self>) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use waldo_bench::options::Common;
 use waldo_bench::scenario::{append, commit, fanout};
-use waldo_bench::workload::{AppendOptions, CommitOptions, FanoutOptions};
+use waldo_bench::warnings;
 
 /// Benches of engines that Waldo is compared with.
 #[derive(Parser)]
@@ -26,11 +26,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Scenario {
     /// Batches of logs.
-    Append(AppendOptions),
+    Append(append::Options),
     /// Single small appends by many producers.
-    Commit(CommitOptions),
+    Commit(commit::Options),
     /// One writer and many streams that follow it.
-    Fanout(FanoutOptions),
+    Fanout(fanout::Options),
 }
 
 fn main() -> ExitCode {
@@ -44,11 +44,13 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
+    warnings::show();
     let Cli { scenario, engines, common } = cli;
     let engines = engines::named(&engines)?;
-    match scenario {
-        Scenario::Append(options) => append::run(&engines, &options, &common),
-        Scenario::Commit(options) => commit::run(&engines, &options, &common),
-        Scenario::Fanout(options) => fanout::run(&engines, &options, &common),
-    }
+    let plan = match scenario {
+        Scenario::Append(options) => append::plan(&engines, &options, &common)?,
+        Scenario::Commit(options) => commit::plan(&engines, &options, &common)?,
+        Scenario::Fanout(options) => fanout::plan(&engines, &options, &common),
+    };
+    plan.run_and_print(&common)
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -43,9 +44,12 @@ impl Header {
         if ["tmpfs", "ramfs", "overlay", "9p", "nfs"].contains(&file_system.as_str()) {
             warnings.push(format!("{file_system} is not a file system on a disk of this machine"));
         }
-        let load = load_average();
-        if load > 0.3 * cpus as f64 {
-            warnings.push(format!("the machine is busy: load average {load:.1} on {cpus} CPUs"));
+        if let Err(error) = waldo_core::driver::uring::probe() {
+            warnings.push(format!("no io_uring here ({error}): Waldo falls back to threads"));
+        }
+        let busy = busy_share(Duration::from_millis(300));
+        if busy > 0.1 {
+            warnings.push(format!("other programs use {:.0} % of the CPUs", busy * 100.0));
         }
         Ok(Self {
             scenario: scenario.to_owned(),
@@ -71,11 +75,30 @@ fn field(path: &str, name: &str) -> Option<String> {
     })
 }
 
-fn load_average() -> f64 {
-    fs::read_to_string("/proc/loadavg")
-        .ok()
-        .and_then(|text| text.split(' ').next()?.parse().ok())
-        .unwrap_or(0.0)
+/// Share of all CPUs that is used while this thread sleeps, 0 to 1.
+fn busy_share(length: Duration) -> f64 {
+    let stat = || fs::read_to_string("/proc/stat").ok().and_then(|stat| cpu_ticks(&stat));
+    let before = stat();
+    std::thread::sleep(length);
+    match before.zip(stat()) {
+        Some((before, after)) if after.all > before.all => {
+            1.0 - (after.idle - before.idle) as f64 / (after.all - before.all) as f64
+        }
+        _ => 0.0,
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ticks {
+    all: u64,
+    /// Idle, or waiting for I/O.
+    idle: u64,
+}
+
+fn cpu_ticks(stat: &str) -> Option<Ticks> {
+    let fields = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
+    let ticks: Vec<u64> = fields.map_while(|field| field.parse().ok()).collect();
+    Some(Ticks { all: ticks.iter().take(8).sum(), idle: ticks.get(3)? + ticks.get(4)? })
 }
 
 fn file_system(dir: &Path) -> anyhow::Result<String> {
@@ -102,5 +125,12 @@ mod tests {
             "1 2 0:5 / /proc rw - proc proc rw\n3 1 254:0 / / rw shared:1 - ext4 /dev/x rw";
         assert_eq!(mount_type(mounts, "254:0"), Some("ext4"));
         assert_eq!(mount_type(mounts, "9:9"), None);
+    }
+
+    #[test]
+    fn idle_ticks_are_told_from_busy_ones() {
+        let stat = "cpu  10 20 30 400 50 6 7 8 900 1000\ncpu0 1 2 3 4 5 6 7 8 9 10\n";
+        assert_eq!(cpu_ticks(stat), Some(Ticks { all: 531, idle: 450 }));
+        assert_eq!(cpu_ticks("intr 1"), None);
     }
 }

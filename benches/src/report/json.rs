@@ -4,10 +4,11 @@ use std::io::Write;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::compare;
 use super::header::Header;
 use super::stats::{self, Spread};
 use crate::outcome::{Metric, Sample};
-use crate::rounds::Outcome;
+use crate::rounds::{Label, Outcome};
 
 /// Prints the header.
 pub(super) fn header(out: &mut impl Write, header: &Header) -> anyhow::Result<()> {
@@ -16,19 +17,27 @@ pub(super) fn header(out: &mut impl Write, header: &Header) -> anyhow::Result<()
     Ok(writeln!(out, "{line}")?)
 }
 
+fn object(kind: &str, scenario: &str, label: &Label) -> Json {
+    json!({
+        "kind": kind, "scenario": scenario,
+        "work": label.work, "who": label.who, "role": label.role,
+    })
+}
+
 /// Prints one run.
 pub(super) fn run(
     out: &mut impl Write,
     scenario: &str,
-    name: &str,
+    label: &Label,
     round: usize,
     sample: &Sample,
 ) -> anyhow::Result<()> {
-    let mut line = json!({
-        "kind": "run", "scenario": scenario, "case": name, "round": round,
-        "payload_bytes": sample.payload_bytes, "ops": sample.ops,
-        "usage": sample.usage, "latency_us": sample.latency,
-    });
+    let mut line = object("run", scenario, label);
+    line["round"] = json!(round);
+    line["payload_bytes"] = json!(sample.payload_bytes);
+    line["ops"] = json!(sample.ops);
+    line["usage"] = json!(sample.usage);
+    line["latency_us"] = json!(sample.latency);
     for metric in Metric::ALL {
         if let Some(value) = sample.metric(metric) {
             line[metric.key()] = json!(value);
@@ -46,25 +55,25 @@ pub(super) fn summary(
     scenario: &str,
     outcomes: &[Outcome],
     columns: &[Metric],
-    baseline: usize,
 ) -> anyhow::Result<()> {
-    let first = columns.first().copied();
-    let reference = first.and_then(|metric| Spread::over(&outcomes[baseline].samples, metric));
     for outcome in outcomes {
-        let mut line = json!({
-            "kind": "summary", "scenario": scenario, "case": outcome.name,
-            "runs": outcome.samples.len(), "error": outcome.error,
-        });
+        let mut line = object("summary", scenario, &outcome.label);
+        line["runs"] = json!(outcome.samples.len());
+        line["error"] = json!(outcome.error);
         for metric in Metric::ALL {
             if let Some(spread) = Spread::over(&outcome.samples, metric) {
                 line[metric.key()] = json!(spread);
             }
         }
-        if let (Some(metric), Some(reference)) = (first, reference)
-            && let Some(spread) = Spread::over(&outcome.samples, metric)
-        {
-            line["baseline"] = json!(outcomes[baseline].name);
-            line["ratio"] = json!(spread.median / reference.median);
+        if let Some(&metric) = columns.first() {
+            line["measure"] = json!(metric.key());
+            let work = &outcome.label.work;
+            let ceiling = compare::best_ceiling(outcomes, work, metric);
+            line["of_ceiling"] =
+                json!(ceiling.and_then(|ceiling| compare::ratio(outcome, ceiling, metric)));
+            let waldo = compare::waldo(outcomes, work);
+            line["waldo_to_it"] =
+                json!(waldo.and_then(|waldo| compare::ratio(waldo, outcome, metric)));
         }
         let extra: Map<String, Json> = stats::extra_names(outcome.samples.iter())
             .into_iter()

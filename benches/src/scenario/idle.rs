@@ -1,5 +1,6 @@
 //! Waiting streams while nothing is appended: what an idle log costs.
 
+use std::path::PathBuf;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use waldo_core::{Cursor, Options as WaldoOptions, Waldo};
 use crate::measure::Meter;
 use crate::options::{Common, WorkDir};
 use crate::outcome::{Metric, Sample};
-use crate::report;
-use crate::rounds::Case;
+use crate::report::Plan;
+use crate::rounds::{Case, Label, Role};
 
 /// Options of the scenario.
 #[derive(Args, Clone, Copy, Debug)]
@@ -24,29 +25,27 @@ pub struct Options {
     seconds: f64,
 }
 
-/// Runs the scenario and prints the report.
-///
-/// # Errors
-///
-/// Where the store cannot be opened.
-pub fn run(options: &Options, common: &Common) -> anyhow::Result<()> {
-    let case = Idle { options: *options, common };
-    let columns = [Metric::CpuSeconds, Metric::SwitchesPerSecond, Metric::Seconds];
-    report::run_and_print("idle", common, vec![Box::new(case)], &columns)
+/// What the scenario runs.
+#[must_use]
+pub fn plan(options: &Options, common: &Common) -> Plan {
+    let case = Idle { options: *options, dir: common.dir.clone() };
+    let columns = &[Metric::CpuSeconds, Metric::SwitchesPerSecond, Metric::Seconds];
+    Plan { scenario: "idle", sets: vec![vec![Box::new(case)]], columns }
 }
 
-struct Idle<'a> {
+struct Idle {
     options: Options,
-    common: &'a Common,
+    dir: PathBuf,
 }
 
-impl Case for Idle<'_> {
-    fn name(&self) -> String {
-        format!("waldo, {} waiting streams, {} s", self.options.streams, self.options.seconds)
+impl Case for Idle {
+    fn label(&self) -> Label {
+        let Options { streams, seconds } = self.options;
+        Label::new(Role::Waldo, format!("{streams} waiting streams, {seconds} s"), "waldo")
     }
 
     fn run(&mut self) -> anyhow::Result<Sample> {
-        let dir = WorkDir::new(&self.common.dir, "idle")?;
+        let dir = WorkDir::new(&self.dir, "idle")?;
         let waldo = Waldo::blocking_open(dir.path(), WaldoOptions::default())?;
         waldo.blocking_append_assigned(&[b"one"])?;
         // Until the pages are prepared the worker has something to do.

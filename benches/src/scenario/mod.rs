@@ -1,8 +1,8 @@
 //! The scenarios, a module each.
 //!
-//! A scenario turns its options into cases ([`crate::rounds::Case`]) and names the columns of its
-//! table; [`crate::report::run_and_print`] does the rest. `append`, `commit` and `fanout` run on
-//! any [`Engine`] and are shared with `waldo-peers`; the others need what only Waldo has.
+//! A scenario turns its options into a [`Plan`](crate::report::Plan): cases
+//! ([`crate::rounds::Case`]), and the columns of their table. `append`, `commit` and `fanout` run
+//! on any [`Engine`] and are shared with `waldo-peers`; the others need what only Waldo has.
 
 pub mod append;
 pub mod ceiling;
@@ -10,10 +10,85 @@ pub mod commit;
 pub mod fanout;
 pub mod idle;
 
-use crate::engine::Engine;
+use std::rc::Rc;
 
-/// The engines that `waldo-bench` itself measures.
-#[must_use]
-pub fn engines() -> Vec<Box<dyn Engine>> {
-    vec![Box::new(crate::waldo::WaldoEngine)]
+use clap::{Args, ValueEnum};
+use waldo_core::{Backend, IoMode};
+
+use crate::engine::Engine;
+use crate::options::vary;
+use crate::waldo::WaldoEngine;
+
+/// Ways to open Waldo; lists make one configuration per combination.
+#[derive(Args, Clone, Debug)]
+pub struct WaldoOptions {
+    /// Waldo: through the page cache or past it; auto: direct where durable.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "auto")]
+    pub io: Vec<IoArg>,
+    /// Waldo: how the system is asked for I/O.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "auto")]
+    pub backend: Vec<BackendArg>,
+    /// Waldo: appends that a producer of batches keeps under way.
+    #[arg(long, value_delimiter = ',', default_value = "3")]
+    pub depth: Vec<usize>,
+}
+
+/// [`IoMode`] on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the same as in the engine")]
+pub enum IoArg {
+    Auto,
+    Buffered,
+    Direct,
+}
+
+/// [`Backend`] on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the same as in the engine")]
+pub enum BackendArg {
+    Auto,
+    IoUring,
+    Threads,
+}
+
+impl From<IoArg> for IoMode {
+    fn from(arg: IoArg) -> Self {
+        match arg {
+            IoArg::Auto => Self::Auto,
+            IoArg::Buffered => Self::Buffered,
+            IoArg::Direct => Self::Direct,
+        }
+    }
+}
+
+impl From<BackendArg> for Backend {
+    fn from(arg: BackendArg) -> Self {
+        match arg {
+            BackendArg::Auto => Self::Auto,
+            BackendArg::IoUring => Self::IoUring,
+            BackendArg::Threads => Self::Threads,
+        }
+    }
+}
+
+impl WaldoOptions {
+    /// Ways to reach the files that differ for appends of this durability.
+    #[must_use]
+    pub fn io_modes(&self, durable: bool) -> Vec<IoMode> {
+        let mut modes: Vec<IoMode> = self.io.iter().map(|io| (*io).into()).collect();
+        if !durable && modes.contains(&IoMode::Auto) {
+            // It is the same.
+            modes.retain(|io| *io != IoMode::Buffered);
+        }
+        modes
+    }
+
+    /// Waldo in all the other ways.
+    #[must_use]
+    pub fn engines(&self, io: IoMode) -> Vec<Rc<dyn Engine>> {
+        let ways = [WaldoEngine { io, ..WaldoEngine::default() }];
+        let ways = vary(&ways, &self.backend, |way, backend| way.backend = backend.into());
+        let ways = vary(&ways, &self.depth, |way, depth| way.depth = depth);
+        ways.into_iter().map(|way| Rc::new(way) as Rc<dyn Engine>).collect()
+    }
 }

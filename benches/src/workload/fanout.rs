@@ -260,8 +260,14 @@ mod tests {
     #[test]
     fn every_stream_gets_every_log() {
         let store = InMemory::default();
-        let setup =
-            Setup { durable: false, batch_logs: 4, log_bytes: 64, producers: 1, disk_bytes: 0 };
+        let setup = Setup {
+            durable: false,
+            batch_logs: 4,
+            log_bytes: 64,
+            producers: 1,
+            followed: false,
+            disk_bytes: 0,
+        };
         let load = Load {
             streams: 5,
             bytes_per_second: 25_600,

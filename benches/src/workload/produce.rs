@@ -14,22 +14,13 @@ use crate::payload::Payload;
 /// Bytes of distinct payload that the batches are cut from.
 const POOL_BYTES: usize = 16 << 20;
 
-/// When the producers stop.
-#[derive(Clone, Copy, Debug)]
-pub enum Until {
-    /// After so much payload, of all producers together.
-    Bytes(u64),
-    /// After so long.
-    Seconds(f64),
-}
-
-/// What the producers do.
+/// What the producers do: they stop at whichever limit they reach first.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
-    /// When they stop.
-    pub until: Until,
-    /// Payload that is appended before the measurement starts.
-    pub lead_in: u64,
+    /// Payload of all producers together.
+    pub bytes: u64,
+    /// Length of the run.
+    pub seconds: f64,
 }
 
 /// What all producers share.
@@ -38,8 +29,10 @@ struct Shared<'a> {
     batch_logs: usize,
     /// Batches that are left to start.
     left: AtomicU64,
-    /// Set when time is up, or by a producer that failed.
-    stop: AtomicBool,
+    /// How long batches are started.
+    length: Duration,
+    /// Set by a producer that failed.
+    failed: AtomicBool,
     start: Barrier,
 }
 
@@ -51,29 +44,13 @@ struct Shared<'a> {
 pub fn run(store: &dyn Store, setup: &Setup, load: &Load, seed: u64) -> anyhow::Result<Sample> {
     let payload = Payload::new(seed, setup.log_bytes, setup.batch_logs, POOL_BYTES);
     let batch_bytes = (setup.batch_logs * setup.log_bytes).max(1) as u64;
-    if load.lead_in > 0 {
-        let batches = load.lead_in.div_ceil(batch_bytes);
-        produce(store, setup, &payload, batches, None)?;
-    }
-    let (batches, seconds) = match load.until {
-        Until::Bytes(bytes) => (bytes.div_ceil(batch_bytes), None),
-        Until::Seconds(seconds) => (u64::MAX, Some(seconds)),
-    };
-    produce(store, setup, &payload, batches, seconds)
-}
-
-fn produce(
-    store: &dyn Store,
-    setup: &Setup,
-    payload: &Payload,
-    batches: u64,
-    seconds: Option<f64>,
-) -> anyhow::Result<Sample> {
+    let batches = load.bytes.div_ceil(batch_bytes);
     let shared = Shared {
-        payload,
+        payload: &payload,
         batch_logs: setup.batch_logs,
         left: AtomicU64::new(batches),
-        stop: AtomicBool::new(false),
+        length: Duration::from_secs_f64(load.seconds),
+        failed: AtomicBool::new(false),
         start: Barrier::new(setup.producers + 1),
     };
     let producers: anyhow::Result<Vec<_>> =
@@ -92,14 +69,6 @@ fn produce(
             .collect();
         let meter = Meter::start();
         shared.start.wait();
-        if let Some(seconds) = seconds {
-            let deadline = Instant::now() + Duration::from_secs_f64(seconds);
-            while !shared.stop.load(Ordering::Relaxed) && Instant::now() < deadline {
-                let left = deadline.saturating_duration_since(Instant::now());
-                thread::sleep(left.min(Duration::from_millis(100)));
-            }
-            shared.stop.store(true, Ordering::Relaxed);
-        }
         let mut all = Latency::new()?;
         let mut appends = 0;
         for thread in threads {
@@ -138,7 +107,7 @@ fn produce_on_thread(
     shared.start.wait();
     let count = produce_until_told(&mut *producer, index, shared, &mut latency);
     if count.is_err() {
-        shared.stop.store(true, Ordering::Relaxed);
+        shared.failed.store(true, Ordering::Relaxed);
     }
     Ok((latency, count?))
 }
@@ -150,26 +119,31 @@ fn produce_until_told(
     latency: &mut Latency,
 ) -> anyhow::Result<u64> {
     let depth = producer.depth().max(1);
-    let mut started = VecDeque::with_capacity(depth);
+    let mut under_way = VecDeque::with_capacity(depth);
     let mut logs = Vec::with_capacity(shared.batch_logs);
     let mut next = index as u64 * 7919;
     let mut done = 0;
-    while !shared.stop.load(Ordering::Relaxed) && take_one(&shared.left) {
+    let end = Instant::now() + shared.length;
+    while !shared.failed.load(Ordering::Relaxed) && take_one(&shared.left) {
         shared.payload.batch(next, shared.batch_logs, &mut logs);
         next += shared.batch_logs as u64;
-        if started.len() == depth {
-            wait(producer, &mut started, latency)?;
+        if under_way.len() == depth {
+            wait(producer, &mut under_way, latency)?;
             done += 1;
         }
-        started.push_back(Instant::now());
+        let started = Instant::now();
+        if started >= end {
+            break;
+        }
+        under_way.push_back(started);
         producer.submit(&logs)?;
         if depth == 1 {
-            wait(producer, &mut started, latency)?;
+            wait(producer, &mut under_way, latency)?;
             done += 1;
         }
     }
-    while !started.is_empty() {
-        wait(producer, &mut started, latency)?;
+    while !under_way.is_empty() {
+        wait(producer, &mut under_way, latency)?;
         done += 1;
     }
     Ok(done)
@@ -177,11 +151,11 @@ fn produce_until_told(
 
 fn wait(
     producer: &mut dyn Producer,
-    started: &mut VecDeque<Instant>,
+    under_way: &mut VecDeque<Instant>,
     latency: &mut Latency,
 ) -> anyhow::Result<()> {
     producer.wait()?;
-    if let Some(started) = started.pop_front() {
+    if let Some(started) = under_way.pop_front() {
         latency.record(started.elapsed());
     }
     Ok(())
@@ -228,13 +202,34 @@ mod tests {
     #[test]
     fn exactly_the_bytes_asked_for_are_appended() {
         let store = Counting::default();
-        let setup =
-            Setup { durable: false, batch_logs: 10, log_bytes: 100, producers: 3, disk_bytes: 0 };
-        let load = Load { until: Until::Bytes(50_000), lead_in: 2_000 };
+        let setup = Setup {
+            durable: false,
+            batch_logs: 10,
+            log_bytes: 100,
+            producers: 3,
+            followed: false,
+            disk_bytes: 0,
+        };
+        let load = Load { bytes: 50_000, seconds: 60.0 };
         let sample = run(&store, &setup, &load, 1).unwrap();
         assert_eq!(sample.payload_bytes, 50_000);
         assert_eq!(sample.ops, 50);
-        assert_eq!(store.logs.load(Ordering::Relaxed), 520);
+        assert_eq!(store.logs.load(Ordering::Relaxed), 500);
         assert!(sample.latency.is_some());
+    }
+
+    #[test]
+    fn time_ends_a_run_too() {
+        let store = Counting::default();
+        let setup = Setup {
+            durable: false,
+            batch_logs: 1,
+            log_bytes: 100,
+            producers: 2,
+            followed: false,
+            disk_bytes: 0,
+        };
+        let sample = run(&store, &setup, &Load { bytes: u64::MAX, seconds: 0.01 }, 1).unwrap();
+        assert!(sample.ops > 0 && sample.ops == store.logs.load(Ordering::Relaxed));
     }
 }

@@ -9,10 +9,12 @@ mod raft_engine;
 mod rocksdb;
 mod walrus;
 
+use std::rc::Rc;
+
 use waldo_bench::engine::Engine;
 
 /// The engines with these names; all where there is none.
-pub fn named(names: &[String]) -> anyhow::Result<Vec<Box<dyn Engine>>> {
+pub fn named(names: &[String]) -> anyhow::Result<Vec<Rc<dyn Engine>>> {
     let mut engines = all();
     let known: Vec<String> = engines.iter().map(|engine| engine.name()).collect();
     for name in names {
@@ -26,14 +28,14 @@ pub fn named(names: &[String]) -> anyhow::Result<Vec<Box<dyn Engine>>> {
     Ok(engines)
 }
 
-fn all() -> Vec<Box<dyn Engine>> {
+fn all() -> Vec<Rc<dyn Engine>> {
     vec![
-        Box::new(okaywal::OkayWal),
-        Box::new(raft_engine::RaftEngine),
-        Box::new(commitlog::CommitLog),
-        Box::new(walrus::Walrus),
-        Box::new(plain::PlainFile),
+        Rc::new(okaywal::OkayWal),
+        Rc::new(raft_engine::RaftEngine),
+        Rc::new(commitlog::CommitLog),
+        Rc::new(walrus::Walrus),
+        Rc::new(plain::PlainFile),
         #[cfg(feature = "rocksdb")]
-        Box::new(rocksdb::RocksDb),
+        Rc::new(rocksdb::RocksDb),
     ]
 }

@@ -48,23 +48,25 @@ pub(super) struct Place {
 impl<'a> Ring<'a> {
     /// A ring for requests on `files` with `buffers`; a buffer's position is its slot.
     ///
-    /// Registration is left out where the memory-lock limit refuses it; [`Ring::remark`] tells.
-    pub fn new(files: &'a [File], buffers: &[Buffer]) -> anyhow::Result<Self> {
+    /// Both are registered where `register` asks for it and the memory-lock limit allows it;
+    /// [`Ring::remark`] tells.
+    pub fn new(files: &'a [File], buffers: &[Buffer], register: bool) -> anyhow::Result<Self> {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
             .build((buffers.len() as u32 + 1).next_power_of_two())
             .context("io_uring is refused here; try --method call")?;
         let descriptors: Vec<RawFd> = files.iter().map(AsRawFd::as_raw_fd).collect();
-        let fixed_files = ring.submitter().register_files(&descriptors).is_ok();
+        let fixed_files = register && ring.submitter().register_files(&descriptors).is_ok();
         let vectors: Vec<libc::iovec> = buffers.iter().map(Buffer::iovec).collect();
         // SAFETY: registration pins the pages; they stay valid also if a buffer is unmapped.
-        let fixed_buffers = unsafe { ring.submitter().register_buffers(&vectors) }.is_ok();
+        let fixed_buffers =
+            register && unsafe { ring.submitter().register_buffers(&vectors) }.is_ok();
         let flying = buffers.iter().map(|_| None).collect();
         Ok(Self { ring, files, flying, in_flight: 0, watching: false, fixed_files, fixed_buffers })
     }
 
-    /// What could not be registered.
+    /// What is registered.
     pub fn remark(&self) -> &'static str {
         match (self.fixed_files, self.fixed_buffers) {
             (true, true) => "files, buffers",

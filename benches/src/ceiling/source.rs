@@ -18,15 +18,21 @@ pub(super) type Slot = (usize, Buffer);
 
 /// Fills buffers one after the other.
 pub(super) struct Builder<'a> {
-    pub layout: Layout,
-    pub build: Build,
-    pub payload: &'a Payload,
-    pub next: u64,
+    layout: Layout,
+    build: Build,
+    payload: &'a Payload,
+    next: u64,
+    logs: Vec<&'a [u8]>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    pub fn new(layout: Layout, build: Build, payload: &'a Payload) -> Self {
+        Self { layout, build, payload, next: 1, logs: Vec::with_capacity(layout.logs) }
+    }
+
     fn fill(&mut self, buffer: &mut Buffer) {
-        frame::build(buffer, self.layout, self.build, self.payload, self.next);
+        self.payload.batch(self.next, self.layout.logs, &mut self.logs);
+        frame::build(buffer, self.build, &self.logs, self.next);
         self.next += self.layout.logs as u64;
     }
 }

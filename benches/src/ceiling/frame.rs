@@ -3,31 +3,37 @@
 
 use std::path::Path;
 
-use super::{Build, Options};
-use crate::files::PageFiles;
+use super::Build;
+use crate::files::{BLOCK, PageFiles};
 use crate::payload::Payload;
 
 const FRAME_HEADER: usize = 64;
 const LOG_HEADER: usize = 24;
-/// Alignment of frames: that of direct I/O.
-pub(super) const BLOCK: usize = 4096;
 
 /// How many logs of which size a frame holds, and how long it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
+pub struct Layout {
+    /// Logs of a frame.
     pub logs: usize,
+    /// Bytes of a log.
     pub log_bytes: usize,
+    /// Bytes of a frame.
     pub frame_bytes: usize,
 }
 
 impl Layout {
     /// A frame of `logs` logs, padded to a block.
+    #[must_use]
     pub fn holding(logs: usize, log_bytes: usize) -> Self {
         let frame_bytes = (FRAME_HEADER + logs * stride(log_bytes)).next_multiple_of(BLOCK);
         Self { logs, log_bytes, frame_bytes }
     }
 
     /// A frame of `frame_bytes` with as many logs as it can hold.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot hold one.
     pub fn filling(frame_bytes: usize, log_bytes: usize) -> anyhow::Result<Self> {
         let logs = frame_bytes.saturating_sub(FRAME_HEADER) / stride(log_bytes);
         anyhow::ensure!(logs > 0, "a log of {log_bytes} bytes does not fit in {frame_bytes} bytes");
@@ -35,6 +41,7 @@ impl Layout {
     }
 
     /// Bytes of payload in a frame.
+    #[must_use]
     pub fn payload_bytes(self) -> usize {
         self.logs * self.log_bytes
     }
@@ -44,16 +51,14 @@ fn stride(log_bytes: usize) -> usize {
     (LOG_HEADER + log_bytes).next_multiple_of(8)
 }
 
-/// Writes a frame with logs numbered from `first` on to the start of `out`.
-pub(super) fn build(out: &mut [u8], layout: Layout, build: Build, payload: &Payload, first: u64) {
+/// Writes a frame with `logs`, numbered from `first` on, to the start of `out`.
+pub(super) fn build(out: &mut [u8], build: Build, logs: &[&[u8]], first: u64) {
     if build == Build::None {
         return;
     }
     let (frame, mut rest) = out.split_at_mut(FRAME_HEADER);
-    for index in 0..layout.logs as u64 {
-        let seq_no = first + index;
-        let log = payload.log(seq_no);
-        let (place, after) = rest.split_at_mut(stride(layout.log_bytes));
+    for (seq_no, log) in (first..).zip(logs) {
+        let (place, after) = rest.split_at_mut(stride(log.len()));
         let (header, body) = place.split_at_mut(LOG_HEADER);
         header[..8].copy_from_slice(&seq_no.to_le_bytes());
         header[8..16].copy_from_slice(&seq_no.wrapping_sub(1).to_le_bytes());
@@ -65,7 +70,7 @@ pub(super) fn build(out: &mut [u8], layout: Layout, build: Build, payload: &Payl
         body[..log.len()].copy_from_slice(log);
         rest = after;
     }
-    frame[..8].copy_from_slice(&(layout.logs as u64).to_le_bytes());
+    frame[..8].copy_from_slice(&(logs.len() as u64).to_le_bytes());
     frame[8..16].copy_from_slice(&first.to_le_bytes());
     let crc = crc32c::crc32c(&frame[..60]);
     frame[60..].copy_from_slice(&crc.to_le_bytes());
@@ -105,7 +110,8 @@ pub(super) fn walk(frame: &[u8], wanted: usize, all: bool) -> Option<&[u8]> {
 /// Makes files full of frames of one index spacing each.
 pub(super) fn create_spaced(
     dir: &Path,
-    options: &Options,
+    count: usize,
+    file_bytes: u64,
     layout: Layout,
     seed: u64,
 ) -> anyhow::Result<PageFiles> {
@@ -113,10 +119,13 @@ pub(super) fn create_spaced(
     let spacing = layout.frame_bytes;
     // Written in large blocks: a frame after the other.
     let block = spacing * ((1 << 20) / spacing).max(1);
-    PageFiles::create_with(dir, options.files, options.file_size, block, |at, bytes| {
+    let mut logs = Vec::new();
+    PageFiles::create_with(dir, count, file_bytes, block, |at, bytes| {
         let first_frame = at / spacing as u64;
         for (index, frame) in (first_frame..).zip(bytes.chunks_exact_mut(spacing)) {
-            build(frame, layout, Build::Crc, &payload, index * layout.logs as u64);
+            let first = index * layout.logs as u64;
+            payload.batch(first, layout.logs, &mut logs);
+            build(frame, Build::Crc, &logs, first);
         }
     })
 }
@@ -145,7 +154,9 @@ mod tests {
         let layout = Layout::filling(16384, 1001).unwrap();
         let payload = Payload::new(1, 1001, 100, 0);
         let mut frame = vec![0; layout.frame_bytes];
-        build(&mut frame, layout, Build::Crc, &payload, 30);
+        let mut logs = Vec::new();
+        payload.batch(30, layout.logs, &mut logs);
+        build(&mut frame, Build::Crc, &logs, 30);
         for wanted in 0..layout.logs {
             assert_eq!(walk(&frame, wanted, false), Some(payload.log(30 + wanted as u64)));
         }
