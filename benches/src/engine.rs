@@ -2,8 +2,10 @@
 //! traits by the same load generators.
 
 use std::path::Path;
+use std::task::{Context, Poll};
 
 use crate::rounds::Role;
+use crate::workload::touch::Touching;
 
 /// How a store is to be opened.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +68,7 @@ pub trait Store: Sync {
     /// # Errors
     ///
     /// What the engine says.
-    fn tail(&self) -> anyhow::Result<Option<Box<dyn Tail + '_>>> {
+    fn tail(&self) -> anyhow::Result<Option<Tail<'_>>> {
         Ok(None)
     }
 
@@ -122,11 +124,33 @@ pub trait Producer: Send {
 }
 
 /// Follows a log.
-pub trait Tail: Send {
-    /// Hands the next logs, if any, to `visit`, and answers how many. 0: nothing new.
+pub enum Tail<'a> {
+    /// The engine wakes it.
+    Waking(Box<dyn Waking + 'a>),
+    /// It must be told when to look.
+    Polled(Box<dyn Polled + 'a>),
+}
+
+/// A reader that the engine wakes.
+pub trait Waking: Send {
+    /// Hands the next logs to `touching`, at least one, or has the task woken when there are some.
     ///
     /// # Errors
     ///
     /// What the engine says.
-    fn poll(&mut self, visit: &mut dyn FnMut(&[u8])) -> anyhow::Result<usize>;
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        touching: &mut Touching,
+    ) -> Poll<anyhow::Result<()>>;
+}
+
+/// A reader that looks when it is told to.
+pub trait Polled: Send {
+    /// Hands logs that are there to `touching`.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says.
+    fn poll(&mut self, touching: &mut Touching) -> anyhow::Result<()>;
 }

@@ -9,6 +9,7 @@
 //! | [`payload`], [`warm`], [`files`], [`buffer`] | data, memory and files to measure with |
 //! | [`ceiling`] | the work without an engine |
 //! | [`engine`] | the traits that an engine implements to be measured |
+//! | [`tasks`] | a small executor |
 //! | [`workload`] | load generators over those traits |
 //! | [`scenario`] | the scenarios of `waldo-bench` |
 //! | [`waldo`] | Waldo behind those traits |
@@ -25,6 +26,7 @@ pub mod report;
 pub mod rounds;
 pub mod scenario;
 pub mod size;
+pub mod tasks;
 pub mod waldo;
 pub mod warm;
 pub mod warnings;

@@ -71,7 +71,12 @@ impl WorkDir {
         static COUNT: AtomicU32 = AtomicU32::new(0);
 
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = parent.join(format!("waldo-bench-{}-{number}-{name}", std::process::id()));
+        if number == 0 {
+            sweep(parent)?;
+        }
+        let name: String =
+            name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let path = parent.join(format!("{PREFIX}{}-{number}-{name}", std::process::id()));
         std::fs::create_dir(&path)?;
         Ok(Self { path })
     }
@@ -81,6 +86,23 @@ impl WorkDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// How the names of all work directories start; the number of their process follows.
+const PREFIX: &str = "waldo-bench-";
+
+/// Removes what processes left behind that were killed.
+fn sweep(parent: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(parent)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next());
+        let Some(owner) = owner.and_then(|owner| owner.parse::<u32>().ok()) else { continue };
+        if !Path::new("/proc").join(owner.to_string()).exists() {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 impl Drop for WorkDir {
@@ -109,5 +131,21 @@ mod tests {
         let path = a.unwrap().path().to_owned();
         assert!(!path.exists());
         assert!(b.unwrap().path().is_dir());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_swept() {
+        let parent = tempfile::tempdir().unwrap();
+        // No process has a number that large.
+        let dead = parent.path().join(format!("{PREFIX}4294967295-0-x"));
+        let (own, other) = (
+            parent.path().join(format!("{PREFIX}{}-0-x", std::process::id())),
+            parent.path().join("waldo-bench-notes"),
+        );
+        for dir in [&dead, &own, &other] {
+            std::fs::create_dir(dir).unwrap();
+        }
+        sweep(parent.path()).unwrap();
+        assert!(!dead.exists() && own.exists() && other.exists());
     }
 }

@@ -9,6 +9,8 @@ use crate::measure::{Percentiles, Usage};
 pub struct Sample {
     /// Bytes of payload moved: appended, read or delivered. Headers and padding do not count.
     pub payload_bytes: u64,
+    /// Bytes of payload that a writer appended meanwhile, where those are others.
+    pub written_bytes: u64,
     /// Operations done: appends, commits, lookups, opens.
     pub ops: u64,
     /// What it cost.
@@ -62,6 +64,14 @@ impl Sample {
         let latency = self.latency.as_ref();
         match metric {
             Metric::MegabytesPerSecond => per(self.payload_bytes as f64 / 1e6, usage.seconds),
+            Metric::GigabytesPerSecond => per(self.payload_bytes as f64 / 1e9, usage.seconds),
+            Metric::WriterMegabytesPerSecond => {
+                per(self.written_bytes as f64 / 1e6, usage.seconds).filter(|rate| *rate > 0.0)
+            }
+            Metric::CpuShare => {
+                let cpus = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+                per((usage.user + usage.system) * 100.0, usage.seconds * cpus)
+            }
             Metric::OpsPerSecond => per(self.ops as f64, usage.seconds),
             Metric::P50 => latency.map(|l| l.p50),
             Metric::P99 => latency.map(|l| l.p99),
@@ -88,6 +98,10 @@ impl Sample {
 pub enum Metric {
     /// Payload in units of a million bytes per second.
     MegabytesPerSecond,
+    /// Payload in units of 10⁹ bytes per second.
+    GigabytesPerSecond,
+    /// What the writer appended, in units of a million bytes per second.
+    WriterMegabytesPerSecond,
     /// Operations per second.
     OpsPerSecond,
     /// Median latency, µs.
@@ -108,6 +122,8 @@ pub enum Metric {
     CpuPerOp,
     /// CPU seconds of the whole run.
     CpuSeconds,
+    /// Percent of all CPUs.
+    CpuShare,
     /// Bytes that the block device wrote per byte of payload.
     WrittenPerPayload,
     /// `write_bytes` of the process per byte of payload.
@@ -122,8 +138,10 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric, in the order of the JSON output.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::MegabytesPerSecond,
+        Self::GigabytesPerSecond,
+        Self::WriterMegabytesPerSecond,
         Self::OpsPerSecond,
         Self::P50,
         Self::P99,
@@ -134,6 +152,7 @@ impl Metric {
         Self::SystemPerGib,
         Self::CpuPerOp,
         Self::CpuSeconds,
+        Self::CpuShare,
         Self::WrittenPerPayload,
         Self::SentPerPayload,
         Self::ReadPerPayload,
@@ -181,19 +200,36 @@ impl Metric {
 
     /// Columns of scenarios that hand logs to readers.
     pub const DELIVERY: &[Self] = &[
-        Self::MegabytesPerSecond,
-        Self::OpsPerSecond,
+        Self::GigabytesPerSecond,
         Self::P50,
         Self::P99,
         Self::Max,
-        Self::CpuSeconds,
+        Self::CpuShare,
+        Self::SwitchesPerSecond,
+        Self::WriterMegabytesPerSecond,
+    ];
+
+    /// Columns where the writer's rate is what counts.
+    pub const WRITER: &[Self] = &[
+        Self::WriterMegabytesPerSecond,
+        Self::GigabytesPerSecond,
+        Self::P50,
+        Self::P99,
+        Self::Max,
+        Self::CpuShare,
         Self::SwitchesPerSecond,
     ];
 
     /// Whether a smaller value is the better one.
     #[must_use]
     pub fn less_is_better(self) -> bool {
-        !matches!(self, Self::MegabytesPerSecond | Self::OpsPerSecond)
+        !matches!(
+            self,
+            Self::MegabytesPerSecond
+                | Self::GigabytesPerSecond
+                | Self::WriterMegabytesPerSecond
+                | Self::OpsPerSecond
+        )
     }
 
     /// Heading in the table.
@@ -201,6 +237,9 @@ impl Metric {
     pub fn heading(self) -> &'static str {
         match self {
             Self::MegabytesPerSecond => "MB/s",
+            Self::GigabytesPerSecond => "GB/s",
+            Self::WriterMegabytesPerSecond => "writer MB/s",
+            Self::CpuShare => "CPU %",
             Self::OpsPerSecond => "ops/s",
             Self::P50 => "p50 µs",
             Self::P99 => "p99 µs",
@@ -224,6 +263,9 @@ impl Metric {
     pub fn key(self) -> &'static str {
         match self {
             Self::MegabytesPerSecond => "mb_per_s",
+            Self::GigabytesPerSecond => "gb_per_s",
+            Self::WriterMegabytesPerSecond => "writer_mb_per_s",
+            Self::CpuShare => "cpu_percent",
             Self::OpsPerSecond => "ops_per_s",
             Self::P50 => "p50_us",
             Self::P99 => "p99_us",

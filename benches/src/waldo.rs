@@ -2,12 +2,14 @@
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use waldo_core::{AppendError, Backend, Cursor, IoMode, Options, Stream, Waldo};
+use waldo_core::{AppendError, Backend, Cursor, IoMode, Log, Options, Stream, Waldo};
 
-use crate::engine::{Engine, Producer, Setup, Store, Tail};
+use crate::engine::{Engine, Producer, Setup, Store, Tail, Waking};
 use crate::rounds::Role;
+use crate::workload::touch::Touching;
 
 /// Pages of the ring.
 const RING_SIZE: u32 = 4;
@@ -96,8 +98,8 @@ impl Store for WaldoStore {
         Ok(Box::new(WaldoProducer { waldo, depth, sender, receiver }))
     }
 
-    fn tail(&self) -> anyhow::Result<Option<Box<dyn Tail + '_>>> {
-        Ok(Some(Box::new(WaldoTail { stream: self.waldo.stream(Cursor::Tip) })))
+    fn tail(&self) -> anyhow::Result<Option<Tail<'_>>> {
+        Ok(Some(Tail::Waking(Box::new(WaldoTail { stream: self.waldo.stream(Cursor::Tip) }))))
     }
 
     /// Waits until pages are prepared.
@@ -155,14 +157,14 @@ struct WaldoTail {
     stream: Stream,
 }
 
-impl Tail for WaldoTail {
-    fn poll(&mut self, visit: &mut dyn FnMut(&[u8])) -> anyhow::Result<usize> {
-        let Some(chunk) = self.stream.try_next()? else { return Ok(0) };
-        let mut count = 0;
-        for log in &chunk {
-            visit(log.data());
-            count += 1;
-        }
-        Ok(count)
+impl Waking for WaldoTail {
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        touching: &mut Touching,
+    ) -> Poll<anyhow::Result<()>> {
+        let chunk = ready!(self.stream.poll_next(context))?;
+        touching.take_all(chunk.iter(), Log::data);
+        Poll::Ready(Ok(()))
     }
 }

@@ -188,7 +188,7 @@ impl Bulk {
             ops: self.writes,
             usage,
             latency: latency.percentiles(),
-            extra: Vec::new(),
+            ..Sample::default()
         };
         Ok(match registered {
             Some(registered) if shape.registered => sample.with_text("registered", registered),

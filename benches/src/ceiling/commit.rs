@@ -98,7 +98,7 @@ impl Commit {
             ops: commits,
             usage: meter.stop()?,
             latency: latency.percentiles(),
-            extra: Vec::new(),
+            ..Sample::default()
         })
     }
 }

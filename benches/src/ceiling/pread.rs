@@ -110,7 +110,7 @@ impl Case for Pread {
             ops: lookups,
             usage: meter.stop()?,
             latency: latency.percentiles(),
-            extra: Vec::new(),
+            ..Sample::default()
         };
         Ok(sample.with_number("bytes/lookup", self.shape.layout.frame_bytes as f64))
     }

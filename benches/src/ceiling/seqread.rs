@@ -103,7 +103,7 @@ impl Case for Seqread {
             ops: self.reads(files.len()),
             usage,
             latency: latency.percentiles(),
-            extra: Vec::new(),
+            ..Sample::default()
         };
         Ok(sample.with_number("cached before %", cached * 100.0))
     }

@@ -31,7 +31,7 @@ pub struct Options {
     #[arg(long, value_parser = size::parse, default_value = "1KiB")]
     pub log_size: u64,
     /// Payload that is appended in one run.
-    #[arg(long, value_parser = size::parse, default_value = "3GiB")]
+    #[arg(long, value_parser = size::parse, default_value = "2GiB")]
     pub bytes: u64,
     /// The longest run, seconds.
     #[arg(long, default_value_t = 10.0)]
@@ -46,7 +46,7 @@ pub struct Options {
     #[arg(long, value_delimiter = ',', default_value = "true,false")]
     pub durable: Vec<bool>,
     /// Bytes on disk that an engine may keep.
-    #[arg(long, value_parser = size::parse, default_value = "2GiB")]
+    #[arg(long, value_parser = size::parse, default_value = "1GiB")]
     pub disk: u64,
     /// Also measure the first lap of a new store.
     #[arg(long)]

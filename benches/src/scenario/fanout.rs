@@ -11,6 +11,7 @@ use crate::outcome::Metric;
 use crate::report::Plan;
 use crate::size;
 use crate::waldo::WaldoEngine;
+use crate::workload::touch::Touch;
 use crate::workload::{self, Load, Start, Task, fanout};
 
 /// Options of the scenario.
@@ -22,10 +23,13 @@ pub struct Options {
     /// Payload that the writer appends per second; 0: as fast as it can.
     #[arg(long, value_parser = size::parse, default_value = "10MiB")]
     pub rate: u64,
+    /// Without a rate: appends that the writer may be ahead of the slowest stream.
+    #[arg(long, default_value_t = 6)]
+    pub window: u64,
     /// Logs of one append.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 2048)]
     pub batch: usize,
-    /// Bytes of one log, at least 16.
+    /// Bytes of one log.
     #[arg(long, value_parser = size::parse, default_value = "1KiB")]
     pub log_size: u64,
     /// Length of a run, seconds.
@@ -34,15 +38,39 @@ pub struct Options {
     /// Threads that serve the streams.
     #[arg(long, default_value_t = 2)]
     pub reader_threads: usize,
-    /// Read every byte of each log, not only one.
-    #[arg(long)]
-    pub every_byte: bool,
+    /// What streams do with a log.
+    #[arg(long, value_enum, default_value = "header")]
+    pub touch: Touch,
+    /// The same as `--touch hash`.
+    #[arg(long, conflicts_with = "touch")]
+    pub hash: bool,
     /// Whether each append is durable before it is acknowledged.
     #[arg(long, value_delimiter = ',', default_value = "false")]
     pub durable: Vec<bool>,
     /// Bytes on disk that an engine may keep.
     #[arg(long, value_parser = size::parse, default_value = "1GiB")]
     pub disk: u64,
+}
+
+impl Options {
+    fn touch(&self) -> Touch {
+        if self.hash { Touch::Hash } else { self.touch }
+    }
+}
+
+/// The name of a work.
+#[must_use]
+pub fn work(durable: bool, streams: usize, rate: u64, touch: Touch) -> String {
+    let rate = match rate {
+        0 => "flat out".to_owned(),
+        rate => format!("{}/s", size::show(rate)),
+    };
+    let touch = match touch {
+        Touch::Header => "",
+        Touch::EveryByte => ", every byte",
+        Touch::Hash => ", hashed",
+    };
+    format!("{}, {streams} streams, {rate}{touch}", append::durability(durable))
 }
 
 /// What the scenario runs.
@@ -64,18 +92,16 @@ pub fn plan(peers: &[Rc<dyn Engine>], options: &Options, common: &Common) -> Pla
             let load = Load::Fanout(fanout::Load {
                 streams,
                 bytes_per_second: options.rate,
+                window: options.window,
                 seconds: options.seconds,
                 threads: options.reader_threads,
-                every_byte: options.every_byte,
+                touch: options.touch(),
             });
-            let rate = match options.rate {
-                0 => "flat out".to_owned(),
-                rate => format!("{}/s", size::show(rate)),
-            };
-            let work = format!("{}, {streams} streams, {rate}", append::durability(durable));
+            let work = work(durable, streams, options.rate, options.touch());
             let start = Start::Steady { lead_in: 0 };
             works.push(workload::cases(&engines, &Task { work, setup, start, load }, common));
         }
     }
-    Plan { scenario: "fanout", sets: workload::sets(works), columns: Metric::DELIVERY }
+    let columns = if options.rate == 0 { Metric::WRITER } else { Metric::DELIVERY };
+    Plan { scenario: "fanout", sets: workload::sets(works), columns }
 }

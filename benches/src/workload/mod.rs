@@ -1,7 +1,9 @@
 //! Load generators over [`crate::engine`].
 
+mod bell;
 pub mod fanout;
 pub mod produce;
+pub mod touch;
 
 use std::path::PathBuf;
 use std::rc::Rc;

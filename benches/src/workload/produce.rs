@@ -87,7 +87,7 @@ pub fn run(store: &dyn Store, setup: &Setup, load: &Load, seed: u64) -> anyhow::
         ops: appends,
         usage,
         latency: latency.percentiles(),
-        extra: Vec::new(),
+        ..Sample::default()
     };
     if setup.batch_logs > 1 {
         sample = sample.with_number("logs/s", logs as f64 / usage.seconds);
