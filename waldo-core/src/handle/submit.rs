@@ -102,6 +102,30 @@ impl Waldo {
         Ok(())
     }
 
+    /// Like [`submit_append`](Self::submit_append), but waits for a place in the queue: the batch
+    /// is under way once this returned `Ok`. Where the future is dropped before, nothing is
+    /// appended, and the completion does not run.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit_append`](Self::submit_append), but never [`AppendError::WouldBlock`].
+    pub async fn send_append(
+        &self,
+        batch: Batch,
+        durable: bool,
+        completion: impl FnOnce(Result<Appended, AppendError>) + Send + 'static,
+    ) -> Result<(), AppendError> {
+        let core = self.core()?;
+        core.check_batch(&batch)?;
+        if batch.is_empty() {
+            core.push_nothing(core.shared.reserve(Lane::Urgent, 0).await?, completion);
+            return Ok(());
+        }
+        let place = core.shared.reserve(Lane::Ordered, small_bytes(&batch)).await?;
+        core.push_append(place, batch, durable, completion);
+        Ok(())
+    }
+
     /// Makes durable what was submitted before.
     ///
     /// # Errors
