@@ -38,6 +38,7 @@ enum Bytes {
     Empty,
     Hot(Slice),
     Cold(Arc<ReadBuffer>),
+    Own(Arc<[u8]>),
 }
 
 impl Deref for Bytes {
@@ -49,6 +50,7 @@ impl Deref for Bytes {
             Self::Empty => &[],
             Self::Hot(slice) => slice,
             Self::Cold(buffer) => buffer,
+            Self::Own(bytes) => bytes,
         }
     }
 }
@@ -131,6 +133,36 @@ impl Chunk {
     #[must_use]
     pub fn size(&self) -> usize {
         self.bytes.len() - self.start
+    }
+
+    /// The bytes that the logs lie in, with headers and padding in between: every payload of
+    /// the chunk is a part of them.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    /// Whether it holds memory that readers of older logs may have to wait for: more than half
+    /// of [`Options::read_capacity`](crate::Options::read_capacity) is in use. Who keeps chunks
+    /// then waits for himself, sooner or later, unless he makes them his
+    /// [own](Self::into_owned).
+    #[must_use]
+    pub fn is_scarce(&self) -> bool {
+        matches!(&self.bytes, Bytes::Cold(buffer) if buffer.is_scarce())
+    }
+
+    /// The same logs in memory of their own, for keeping: it holds nothing of the store, and is
+    /// not part of what the store's [`memory_max`](crate::Options::memory_max) counts.
+    #[must_use]
+    pub fn into_owned(self) -> Self {
+        match &self.bytes {
+            Bytes::Empty | Bytes::Own(_) => self,
+            Bytes::Hot(_) | Bytes::Cold(_) => {
+                let bytes: Arc<[u8]> = self.bytes[self.start..].into();
+                let frame = self.frame.map(|(end, tag)| (end - self.start, tag));
+                Self { bytes: Bytes::Own(bytes), start: 0, frame, ..self }
+            }
+        }
     }
 
     /// Moves the start behind the logs that the reader has had.

@@ -9,6 +9,7 @@ use waldo_core::{Cursor, Options, QueryError};
 on_both_backends!(
     chunks_that_are_held_do_not_stop_writers,
     cold_chunks_that_are_held_do_not_stop_writers,
+    chunks_that_are_made_ones_own_do_not_stop_their_holder,
 );
 
 fn chunks_that_are_held_do_not_stop_writers(options: Options) {
@@ -70,4 +71,32 @@ fn cold_chunks_that_are_held_do_not_stop_writers(options: Options) {
     held.truncate(1);
     let found = waldo.blocking_query(Cursor::Trim, true).unwrap();
     assert!(!numbers(&found).is_empty());
+}
+
+fn chunks_that_are_made_ones_own_do_not_stop_their_holder(options: Options) {
+    let dir = tempfile::tempdir().unwrap();
+    // Less than is read, so that a reader that keeps everything would use it up.
+    let options = Options { read_capacity: 256 * 1024, ..options };
+    let waldo = open(&dir, options);
+    waldo.blocking_append(&logs(1, 9_000)).unwrap();
+    let mut stream = waldo.stream(Cursor::Trim);
+    let mut held = Vec::new();
+    while stream.position() < 9_000 {
+        let chunk = stream.blocking_next_timeout(std::time::Duration::from_secs(10)).unwrap();
+        let found = numbers(&chunk);
+        let chunk = if chunk.is_scarce() { chunk.into_owned() } else { chunk };
+        assert_eq!(numbers(&chunk), found);
+        for log in &chunk {
+            let range = chunk.bytes().as_ptr_range();
+            assert!(range.contains(&log.data().as_ptr()));
+        }
+        held.push(chunk);
+    }
+    assert!(held.iter().map(waldo_core::Chunk::size).sum::<usize>() > options.read_capacity);
+    let found: Vec<u64> = held.iter().flat_map(numbers).collect();
+    common::assert_run(&found, found[0], 9_000);
+    // What is one's own outlives everything.
+    let last = held.pop().unwrap().into_owned();
+    drop((stream, waldo));
+    assert_eq!(numbers(&last).last(), Some(&9_000));
 }

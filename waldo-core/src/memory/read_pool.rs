@@ -143,6 +143,12 @@ impl ReadBuffer {
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
     }
+
+    /// Whether more than half of the budget is in readers' hands.
+    #[must_use]
+    pub fn is_scarce(&self) -> bool {
+        self.pool.used() > self.pool.capacity / 2
+    }
 }
 
 impl std::ops::Deref for ReadBuffer {
