@@ -41,7 +41,7 @@ impl Io {
 }
 
 /// A set of files of the same size.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PageFiles {
     paths: Vec<PathBuf>,
     file_bytes: u64,
@@ -87,6 +87,27 @@ impl PageFiles {
         }
         File::open(dir)?.sync_all()?;
         Ok(Self { paths, file_bytes })
+    }
+
+    /// The page files in a directory.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, or the directory cannot be read.
+    pub fn find(dir: &Path) -> anyhow::Result<Self> {
+        let entries: io::Result<Vec<_>> = std::fs::read_dir(dir)?.collect();
+        let mut paths: Vec<_> = entries?.into_iter().map(|entry| entry.path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "page"));
+        paths.sort();
+        let first = paths.first().context("no page files")?;
+        let file_bytes = std::fs::metadata(first)?.len();
+        Ok(Self { paths, file_bytes })
+    }
+
+    /// The files' paths.
+    #[must_use]
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.paths
     }
 
     /// Size of each file.

@@ -26,6 +26,7 @@ pub mod report;
 pub mod rounds;
 pub mod scenario;
 pub mod size;
+pub mod stock;
 pub mod tasks;
 pub mod waldo;
 pub mod warm;

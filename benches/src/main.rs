@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use waldo_bench::options::Common;
-use waldo_bench::scenario::{append, ceiling, commit, fanout, idle};
+use waldo_bench::scenario::{append, catchup, ceiling, commit, fanout, idle, lookup, recover};
 use waldo_bench::warnings;
 
 /// Benches of Waldo.
@@ -27,8 +27,16 @@ enum Scenario {
     Commit(commit::Options),
     /// One writer and many streams that follow it.
     Fanout(fanout::Options),
+    /// Streams that read from the oldest log on, while a writer appends.
+    Catchup(catchup::Options),
+    /// Random lookups of one log.
+    Lookup(lookup::Options),
+    /// Opening after a close and after a kill.
+    Recover(recover::Options),
     /// Waiting streams while nothing is appended.
     Idle(idle::Options),
+    #[command(name = recover::Appender::COMMAND, hide = true)]
+    AppendUntilKilled(recover::Appender),
 }
 
 fn main() -> ExitCode {
@@ -49,7 +57,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Scenario::Append(options) => append::plan(&[], &options, &common)?,
         Scenario::Commit(options) => commit::plan(&[], &options, &common)?,
         Scenario::Fanout(options) => fanout::plan(&[], &options, &common),
+        Scenario::Catchup(options) => catchup::plan(&options, &common),
+        Scenario::Lookup(options) => lookup::plan(&options, &common)?,
+        Scenario::Recover(options) => recover::plan(&options, &common),
         Scenario::Idle(options) => idle::plan(&options, &common),
+        Scenario::AppendUntilKilled(appender) => return appender.run(),
     };
     plan.run_and_print(&common)
 }

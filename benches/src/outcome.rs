@@ -87,6 +87,8 @@ impl Sample {
             }
             Metric::SentPerPayload => per(usage.process_written as f64, self.payload_bytes as f64),
             Metric::ReadPerPayload => per(usage.device_read as f64, self.payload_bytes as f64),
+            Metric::FetchedPerOp => per(usage.fetched as f64, self.ops as f64),
+            Metric::ReadPerOp => per(usage.device_read as f64, self.ops as f64),
             Metric::SwitchesPerSecond => per(usage.switches as f64, usage.seconds),
             Metric::Seconds => Some(usage.seconds),
         }
@@ -130,6 +132,10 @@ pub enum Metric {
     SentPerPayload,
     /// Bytes fetched from the device per byte of payload.
     ReadPerPayload,
+    /// Bytes that `read` and its kin returned, per operation.
+    FetchedPerOp,
+    /// Bytes fetched from the device per operation.
+    ReadPerOp,
     /// Context switches per second.
     SwitchesPerSecond,
     /// Length of the run.
@@ -138,7 +144,7 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric, in the order of the JSON output.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::MegabytesPerSecond,
         Self::GigabytesPerSecond,
         Self::WriterMegabytesPerSecond,
@@ -156,6 +162,8 @@ impl Metric {
         Self::WrittenPerPayload,
         Self::SentPerPayload,
         Self::ReadPerPayload,
+        Self::FetchedPerOp,
+        Self::ReadPerOp,
         Self::SwitchesPerSecond,
         Self::Seconds,
     ];
@@ -253,6 +261,8 @@ impl Metric {
             Self::WrittenPerPayload => "device/payload",
             Self::SentPerPayload => "write_bytes/payload",
             Self::ReadPerPayload => "read/payload",
+            Self::FetchedPerOp => "fetched B/op",
+            Self::ReadPerOp => "device B/op",
             Self::SwitchesPerSecond => "switches/s",
             Self::Seconds => "s",
         }
@@ -279,6 +289,8 @@ impl Metric {
             Self::WrittenPerPayload => "device_written_per_payload",
             Self::SentPerPayload => "write_bytes_per_payload",
             Self::ReadPerPayload => "device_read_per_payload",
+            Self::FetchedPerOp => "fetched_bytes_per_op",
+            Self::ReadPerOp => "device_bytes_per_op",
             Self::SwitchesPerSecond => "switches_per_s",
             Self::Seconds => "seconds",
         }

@@ -3,7 +3,7 @@
 //! It is what a program with a thread per core has: futures stay where they are, wakers only put
 //! a number into a queue.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -116,6 +116,20 @@ pub fn run(queue: &Arc<Queue>, tasks: Vec<Task<'_>>, started: impl FnOnce()) -> 
     Ok(())
 }
 
+/// Lets the other tasks of the thread go on: a task that never has to wait must do so, or it would
+/// keep the thread for itself.
+pub async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// A task, and what it is woken through.
 struct Slot<'a> {
     future: Option<Task<'a>>,
@@ -148,7 +162,6 @@ impl<'a> Slot<'a> {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::future::poll_fn;
     use std::thread;
 
     use super::*;
@@ -176,6 +189,26 @@ mod tests {
         assert_eq!(polls.get(), 1006);
         drop(sender);
         waker.join().unwrap();
+    }
+
+    #[test]
+    fn tasks_that_yield_take_turns_and_can_be_stopped() {
+        let queue = Arc::new(Queue::default());
+        let turns = [Cell::new(0), Cell::new(0)];
+        let endless = |own: usize| {
+            let (turns, queue) = (&turns, &queue);
+            Box::pin(async move {
+                loop {
+                    turns[own].set(turns[own].get() + 1);
+                    if turns[0].get() + turns[1].get() == 100 {
+                        queue.stop();
+                    }
+                    yield_now().await;
+                }
+            }) as Task<'_>
+        };
+        run(&queue, vec![endless(0), endless(1)], || ()).unwrap();
+        assert_eq!((turns[0].get(), turns[1].get()), (50, 50));
     }
 
     #[test]

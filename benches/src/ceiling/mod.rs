@@ -6,12 +6,14 @@
 //! | [`Commit`] | one small durable write after the other |
 //! | [`Pread`] | random reads of one index spacing, walked and checked |
 //! | [`Seqread`] | files from start to end |
+//! | [`Scan`] | the files of a store from start to end, also by `fio` |
 
 mod bulk;
 mod commit;
 mod frame;
 mod pread;
 mod ring;
+pub mod scan;
 mod seqread;
 mod source;
 
@@ -19,9 +21,12 @@ pub use bulk::{Bulk, BulkShape};
 pub use commit::{Commit, CommitShape};
 pub use frame::Layout;
 pub use pread::{Pread, PreadShape};
+pub use scan::{Scan, Scanner};
 pub use seqread::{Seqread, SeqreadShape};
 
 use clap::ValueEnum;
+
+use crate::files::{Io, PageFiles};
 
 /// System interface that is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -70,6 +75,21 @@ impl Cache {
         match self {
             Self::Cold => "cold",
             Self::Warm => "warm",
+        }
+    }
+
+    /// Brings files into this state, and answers the share of them that is in the page cache.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn apply(self, files: &PageFiles) -> anyhow::Result<f64> {
+        match self {
+            Self::Cold => files.cool(),
+            Self::Warm => {
+                files.settle(Io::Buffered)?;
+                files.cached()
+            }
         }
     }
 }

@@ -79,10 +79,7 @@ impl Case for Pread {
 
     fn run(&mut self) -> anyhow::Result<Sample> {
         let pages = self.files.get()?;
-        match self.shape.cache {
-            Cache::Warm => pages.settle(Io::Buffered)?,
-            Cache::Cold => drop(pages.cool()?),
-        }
+        self.shape.cache.apply(pages)?;
         let files = pages.open(Io::Buffered)?;
         for file in &files {
             crate::files::expect_random_reads(file);

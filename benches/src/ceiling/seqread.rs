@@ -77,11 +77,7 @@ impl Case for Seqread {
     fn run(&mut self) -> anyhow::Result<Sample> {
         let shape = &self.shape;
         let pages = self.files.get()?;
-        pages.settle(Io::Buffered)?;
-        let cached = match shape.cache {
-            Cache::Cold => pages.cool()?,
-            Cache::Warm => pages.cached()?,
-        };
+        let cached = shape.cache.apply(pages)?;
         let files = pages.open(shape.io)?;
         files.iter().for_each(expect_sequential_reads);
         let mut latency = Latency::new()?;

@@ -48,6 +48,12 @@ impl Latency {
         self.nanos.saturating_record_n(nanos, count);
     }
 
+    /// Number of latencies recorded.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.nanos.len()
+    }
+
     /// Adds what `other` recorded.
     ///
     /// # Errors

@@ -29,6 +29,8 @@ pub struct Usage {
     pub process_written: u64,
     /// Bytes fetched from the device (`read_bytes` of `/proc/self/io`).
     pub device_read: u64,
+    /// Bytes that `read` and its kin returned, from wherever (`rchar` of `/proc/self/io`).
+    pub fetched: u64,
     /// Context switches, voluntary and not.
     pub switches: u64,
 }
@@ -48,6 +50,7 @@ struct Counters {
     device_written: Option<u64>,
     process_written: u64,
     device_read: u64,
+    fetched: u64,
 }
 
 impl Meter {
@@ -85,6 +88,7 @@ impl Meter {
                 .map(|(now, then)| now.saturating_sub(then)),
             process_written: now.process_written.saturating_sub(then.process_written),
             device_read: now.device_read.saturating_sub(then.device_read),
+            fetched: now.fetched.saturating_sub(then.fetched),
             switches: now.switches.saturating_sub(then.switches),
         })
     }
@@ -106,6 +110,7 @@ impl Counters {
             device_written: device::written(),
             process_written: counter(&io, "write_bytes: "),
             device_read: counter(&io, "read_bytes: "),
+            fetched: counter(&io, "rchar: "),
         })
     }
 }

@@ -5,10 +5,13 @@
 //! on any [`Engine`] and are shared with `waldo-peers`; the others need what only Waldo has.
 
 pub mod append;
+pub mod catchup;
 pub mod ceiling;
 pub mod commit;
 pub mod fanout;
 pub mod idle;
+pub mod lookup;
+pub mod recover;
 
 use std::rc::Rc;
 

@@ -62,6 +62,8 @@ struct Shared {
     read: Vec<AtomicU64>,
     /// Wakes streams of engines that cannot.
     bell: Bell,
+    /// Nothing more is to be read.
+    ended: AtomicBool,
     /// The writer waits for the slowest stream.
     waiting: AtomicBool,
     writer: Thread,
@@ -151,6 +153,7 @@ pub fn run(store: &dyn Store, setup: &Setup, load: &Load, seed: u64) -> anyhow::
         published: AtomicU64::new(0),
         read: (0..load.streams).map(|_| AtomicU64::new(0)).collect(),
         bell: Bell::default(),
+        ended: AtomicBool::new(false),
         waiting: AtomicBool::new(false),
         writer: thread::current(),
         touch: load.touch,
@@ -176,6 +179,7 @@ pub fn run(store: &dyn Store, setup: &Setup, load: &Load, seed: u64) -> anyhow::
         parked.wait();
         let meter = Meter::start();
         let written = write(&mut *producer, setup, load, seed, &shared);
+        shared.ended.store(true, Ordering::Relaxed);
         queues.iter().for_each(|queue| queue.stop());
         let mut all = Seen::new()?;
         for thread in threads {
@@ -339,12 +343,13 @@ impl<'a> Follower<'a> {
         tail: &mut (impl Waking + ?Sized),
         context: &mut Context<'_>,
     ) -> Poll<anyhow::Result<()>> {
-        loop {
+        while !self.shared.ended.load(Ordering::Relaxed) {
             let (before, bytes) = (self.touching.logs(), self.touching.bytes());
             let behind = self.shared.published.load(Ordering::Acquire).saturating_sub(before);
             ready!(tail.poll(context, &mut self.touching))?;
             self.note(before, bytes, behind)?;
         }
+        Poll::Ready(Ok(()))
     }
 
     /// Takes note of what was just read.
