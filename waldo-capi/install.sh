@@ -12,7 +12,7 @@ own=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$own")
 to=${DESTDIR:-}$prefix
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
-major=${version%%.*}
+abi=$(sed -n 's/^const ABI_VERSION: u32 = \([0-9]*\);/\1/p' "$own/src/version.rs")
 system="-lgcc_s -lutil -lrt -lpthread -lm -ldl"
 
 archive=${WALDO_ARCHIVE:-}
@@ -44,7 +44,7 @@ ${AR:-ar} rcs "$work/libwaldo.a" "$work/waldo.o"
 } > "$work/waldo.map"
 # shellcheck disable=SC2086
 ${CC:-cc} -shared -o "$work/libwaldo.so" "$work/waldo.o" -Wl,--gc-sections \
-    -Wl,--version-script="$work/waldo.map" -Wl,-soname,"libwaldo.so.$major" \
+    -Wl,--version-script="$work/waldo.map" -Wl,-soname,"libwaldo.so.$abi" \
     -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now -Wl,--as-needed -Wl,--no-undefined $system
 
 install -d "$to/include" "$to/lib/pkgconfig" "$to/lib/cmake/Waldo"
@@ -52,13 +52,13 @@ for header in "$root"/include/waldo.h "$root"/include/waldo.hpp; do
     if [ -f "$header" ]; then install -m 644 "$header" "$to/include/"; fi
 done
 install -m 755 "$work/libwaldo.so" "$to/lib/libwaldo.so.$version"
-ln -sf "libwaldo.so.$version" "$to/lib/libwaldo.so.$major"
-ln -sf "libwaldo.so.$major" "$to/lib/libwaldo.so"
+ln -sf "libwaldo.so.$version" "$to/lib/libwaldo.so.$abi"
+ln -sf "libwaldo.so.$abi" "$to/lib/libwaldo.so"
 install -m 644 "$work/libwaldo.a" "$to/lib/libwaldo.a"
 sed "s/@VERSION@/$version/; s/@SYSTEM@/$system/" "$own/waldo.pc.in" > "$work/waldo.pc"
 install -m 644 "$work/waldo.pc" "$to/lib/pkgconfig/"
 for file in WaldoConfig.cmake WaldoConfigVersion.cmake; do
-    sed "s/@VERSION@/$version/; s/@MAJOR@/$major/" "$own/$file.in" > "$work/$file"
+    sed "s/@VERSION@/$version/; s/@ABI@/$abi/" "$own/$file.in" > "$work/$file"
     install -m 644 "$work/$file" "$to/lib/cmake/Waldo/"
 done
 echo "installed Waldo $version below $to"
