@@ -8,7 +8,7 @@ PREFIX ?= /usr/local
 SEEDS ?= 100000
 FIRST ?= 0
 
-.PHONY: demo test fmt clippy doc unit sim deny install header
+.PHONY: demo test fmt clippy doc unit sim deny install header abi
 
 # Appends a file line by line, durably, with 1,000 streams tailing it; is killed half way, recovers,
 # and goes on.
@@ -46,3 +46,7 @@ install:
 # Writes include/waldo.h anew from the Rust source.
 header:
 	WALDO_WRITE_HEADER=1 $(CARGO) test -p waldo-capi --locked header
+
+# Stores the description of the C ABI anew, where that breaks no program (docs/abi-stability.md).
+abi:
+	sh waldo-capi/abi/gate.sh write
