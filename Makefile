@@ -3,12 +3,14 @@
 CARGO ?= cargo
 # A file to run the demo on; by default this repository's own sources.
 INPUT ?=
+# Options for `make bench`.
+BENCH ?=
 # Where `make install` puts the C library.
 PREFIX ?= /usr/local
 SEEDS ?= 100000
 FIRST ?= 0
 
-.PHONY: demo test fmt clippy doc unit sim deny install header abi
+.PHONY: demo test fmt clippy doc unit sim deny install header abi bench
 
 # Appends a file line by line, durably, with 1,000 streams tailing it; is killed half way, recovers,
 # and goes on.
@@ -38,6 +40,11 @@ sim:
 # Licences, advisories and duplicate versions of dependencies (cargo install cargo-deny).
 deny:
 	cargo deny check
+
+# The benches in a few minutes, and one table. BENCH: more options, for example --dir on another
+# disk, or --json. What the figures mean is in docs/performance.md.
+bench:
+	$(CARGO) run --release --quiet -p waldo-bench -- suite --short $(BENCH)
 
 # The C library: header, shared and static library, pkg-config and CMake files.
 install:

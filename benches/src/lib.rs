@@ -12,12 +12,14 @@
 //! | [`tasks`] | a small executor |
 //! | [`workload`] | load generators over those traits |
 //! | [`scenario`] | the scenarios of `waldo-bench` |
+//! | [`suite`], [`goals`] | all scenarios in one table; what is to be reached |
 //! | [`waldo`] | Waldo behind those traits |
 
 pub mod buffer;
 pub mod ceiling;
 pub mod engine;
 pub mod files;
+pub mod goals;
 pub mod measure;
 pub mod options;
 pub mod outcome;
@@ -27,6 +29,7 @@ pub mod rounds;
 pub mod scenario;
 pub mod size;
 pub mod stock;
+pub mod suite;
 pub mod tasks;
 pub mod waldo;
 pub mod warm;

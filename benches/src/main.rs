@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use waldo_bench::options::Common;
-use waldo_bench::scenario::{append, catchup, ceiling, commit, fanout, idle, lookup, recover};
+use waldo_bench::scenario::Scenario;
+use waldo_bench::scenario::recover::Appender;
+use waldo_bench::suite::{self, Suite};
 use waldo_bench::warnings;
 
 /// Benches of Waldo.
@@ -12,56 +14,36 @@ use waldo_bench::warnings;
 #[command(name = "waldo-bench", version)]
 struct Cli {
     #[command(subcommand)]
-    scenario: Scenario,
+    command: Command,
     #[command(flatten)]
     common: Common,
 }
 
 #[derive(Subcommand)]
-enum Scenario {
-    /// The I/O patterns of an engine without the engine: what hardware and kernel allow.
-    Ceiling(Box<ceiling::Options>),
-    /// Batches of logs through several laps of the ring.
-    Append(append::Options),
-    /// Single small appends by many producers.
-    Commit(commit::Options),
-    /// One writer and many streams that follow it.
-    Fanout(fanout::Options),
-    /// Streams that read from the oldest log on, while a writer appends.
-    Catchup(catchup::Options),
-    /// Random lookups of one log.
-    Lookup(lookup::Options),
-    /// Opening after a close and after a kill.
-    Recover(recover::Options),
-    /// Waiting streams while nothing is appended.
-    Idle(idle::Options),
-    #[command(name = recover::Appender::COMMAND, hide = true)]
-    AppendUntilKilled(recover::Appender),
+enum Command {
+    #[command(flatten)]
+    Scenario(Scenario),
+    /// All scenarios, in one table, and what they say about the goals.
+    Suite(Suite),
+    #[command(name = Appender::COMMAND, hide = true)]
+    AppendUntilKilled(Appender),
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    warnings::show();
+    let Cli { command, common } = Cli::parse();
+    let done = match command {
+        Command::Scenario(scenario) => {
+            scenario.plan(&[], &common).and_then(|plan| plan.run_and_print(&common))
+        }
+        Command::Suite(suite) => suite.run(suite::WALDO, &[], &common),
+        Command::AppendUntilKilled(appender) => appender.run(),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
-}
-
-fn run(cli: Cli) -> anyhow::Result<()> {
-    warnings::show();
-    let Cli { scenario, common } = cli;
-    let plan = match scenario {
-        Scenario::Ceiling(options) => ceiling::plan(&options, &common)?,
-        Scenario::Append(options) => append::plan(&[], &options, &common)?,
-        Scenario::Commit(options) => commit::plan(&[], &options, &common)?,
-        Scenario::Fanout(options) => fanout::plan(&[], &options, &common),
-        Scenario::Catchup(options) => catchup::plan(&options, &common),
-        Scenario::Lookup(options) => lookup::plan(&options, &common)?,
-        Scenario::Recover(options) => recover::plan(&options, &common),
-        Scenario::Idle(options) => idle::plan(&options, &common),
-        Scenario::AppendUntilKilled(appender) => return appender.run(),
-    };
-    plan.run_and_print(&common)
 }

@@ -68,6 +68,7 @@ impl Sample {
             Metric::WriterMegabytesPerSecond => {
                 per(self.written_bytes as f64 / 1e6, usage.seconds).filter(|rate| *rate > 0.0)
             }
+            Metric::CpuPerSecond => per(usage.user + usage.system, usage.seconds),
             Metric::CpuShare => {
                 let cpus = std::thread::available_parallelism().map_or(1, usize::from) as f64;
                 per((usage.user + usage.system) * 100.0, usage.seconds * cpus)
@@ -124,6 +125,8 @@ pub enum Metric {
     CpuPerOp,
     /// CPU seconds of the whole run.
     CpuSeconds,
+    /// CPU seconds per second.
+    CpuPerSecond,
     /// Percent of all CPUs.
     CpuShare,
     /// Bytes that the block device wrote per byte of payload.
@@ -144,7 +147,7 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric, in the order of the JSON output.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::MegabytesPerSecond,
         Self::GigabytesPerSecond,
         Self::WriterMegabytesPerSecond,
@@ -158,6 +161,7 @@ impl Metric {
         Self::SystemPerGib,
         Self::CpuPerOp,
         Self::CpuSeconds,
+        Self::CpuPerSecond,
         Self::CpuShare,
         Self::WrittenPerPayload,
         Self::SentPerPayload,
@@ -247,6 +251,7 @@ impl Metric {
             Self::MegabytesPerSecond => "MB/s",
             Self::GigabytesPerSecond => "GB/s",
             Self::WriterMegabytesPerSecond => "writer MB/s",
+            Self::CpuPerSecond => "CPU s/s",
             Self::CpuShare => "CPU %",
             Self::OpsPerSecond => "ops/s",
             Self::P50 => "p50 µs",
@@ -275,6 +280,7 @@ impl Metric {
             Self::MegabytesPerSecond => "mb_per_s",
             Self::GigabytesPerSecond => "gb_per_s",
             Self::WriterMegabytesPerSecond => "writer_mb_per_s",
+            Self::CpuPerSecond => "cpu_s_per_s",
             Self::CpuShare => "cpu_percent",
             Self::OpsPerSecond => "ops_per_s",
             Self::P50 => "p50_us",

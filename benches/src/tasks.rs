@@ -195,19 +195,20 @@ mod tests {
     fn tasks_that_yield_take_turns_and_can_be_stopped() {
         let queue = Arc::new(Queue::default());
         let turns = [Cell::new(0), Cell::new(0)];
-        let endless = |own: usize| {
+        let busy = |own: usize| {
             let (turns, queue) = (&turns, &queue);
             Box::pin(async move {
-                loop {
+                for _ in 0..1000 {
                     turns[own].set(turns[own].get() + 1);
                     if turns[0].get() + turns[1].get() == 100 {
                         queue.stop();
                     }
                     yield_now().await;
                 }
+                Ok(())
             }) as Task<'_>
         };
-        run(&queue, vec![endless(0), endless(1)], || ()).unwrap();
+        run(&queue, vec![busy(0), busy(1)], || ()).unwrap();
         assert_eq!((turns[0].get(), turns[1].get()), (50, 50));
     }
 

@@ -7,16 +7,17 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use waldo_bench::options::Common;
-use waldo_bench::scenario::{append, commit, fanout};
+use waldo_bench::scenario::{Scenario, append, commit, fanout};
+use waldo_bench::suite::{self, Suite};
 use waldo_bench::warnings;
 
-/// Benches of engines that Waldo is compared with.
+/// Waldo and the engines that it is compared with, interleaved.
 #[derive(Parser)]
 #[command(name = "waldo-peers", version)]
 struct Cli {
     #[command(subcommand)]
-    scenario: Scenario,
-    /// Engines to measure [default: all that were built]
+    command: Command,
+    /// Engines to measure besides Waldo [default: all that were built]
     #[arg(long, global = true, value_delimiter = ',')]
     engines: Vec<String>,
     #[command(flatten)]
@@ -24,16 +25,19 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Scenario {
+enum Command {
     /// Batches of logs.
     Append(append::Options),
     /// Single small appends by many producers.
     Commit(commit::Options),
     /// One writer and many streams that follow it.
     Fanout(fanout::Options),
+    /// All of these, in one table, and what they say about the goals.
+    Suite(Suite),
 }
 
 fn main() -> ExitCode {
+    warnings::show();
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -44,13 +48,13 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
-    warnings::show();
-    let Cli { scenario, engines, common } = cli;
+    let Cli { command, engines, common } = cli;
     let engines = engines::named(&engines)?;
-    let plan = match scenario {
-        Scenario::Append(options) => append::plan(&engines, &options, &common)?,
-        Scenario::Commit(options) => commit::plan(&engines, &options, &common)?,
-        Scenario::Fanout(options) => fanout::plan(&engines, &options, &common),
+    let scenario = match command {
+        Command::Append(options) => Scenario::Append(options),
+        Command::Commit(options) => Scenario::Commit(options),
+        Command::Fanout(options) => Scenario::Fanout(options),
+        Command::Suite(suite) => return suite.run(suite::PEERS, &engines, &common),
     };
-    plan.run_and_print(&common)
+    scenario.plan(&engines, &common)?.run_and_print(&common)
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use super::compare;
 use super::header::Header;
 use super::stats::{self, Spread};
+use crate::goals::Goal;
 use crate::outcome::{Metric, Sample};
 use crate::rounds::{Label, Outcome};
 
@@ -82,6 +83,17 @@ pub(super) fn summary(
             })
             .collect();
         line["extra"] = Json::Object(extra);
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+/// Prints each goal.
+pub(super) fn goals(out: &mut impl Write, goals: &[Goal]) -> anyhow::Result<()> {
+    for goal in goals {
+        let mut line = serde_json::to_value(goal)?;
+        line["kind"] = json!("goal");
+        line["met"] = json!(goal.is_met());
         writeln!(out, "{line}")?;
     }
     Ok(())

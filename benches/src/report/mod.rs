@@ -3,14 +3,16 @@
 pub mod compare;
 mod header;
 mod json;
+mod overview;
 mod stats;
 mod table;
 
 use std::io::{IsTerminal, Write};
 
 pub use header::Header;
-pub use stats::Spread;
+pub use stats::{Spread, extra_spread};
 
+use crate::goals::Goal;
 use crate::measure;
 use crate::options::Common;
 use crate::outcome::Metric;
@@ -87,4 +89,28 @@ impl Plan {
         }
         Ok(outcomes)
     }
+}
+
+/// Prints what several scenarios yielded, and what that says about the goals.
+///
+/// # Errors
+///
+/// Where it cannot be printed.
+pub fn print_suite(
+    out: &mut impl Write,
+    header: &Header,
+    parts: &[(Metric, Vec<Outcome>)],
+    goals: &[Goal],
+    as_json: bool,
+) -> anyhow::Result<()> {
+    if as_json {
+        return json::goals(out, goals);
+    }
+    table::header(out, header)?;
+    overview::print(out, parts)?;
+    if !goals.is_empty() {
+        writeln!(out)?;
+        overview::goals(out, goals)?;
+    }
+    Ok(())
 }

@@ -46,24 +46,27 @@ pub(super) fn extra_names<'a>(samples: impl Iterator<Item = &'a Sample>) -> Vec<
     names
 }
 
+/// The spread of an additional column with numbers.
+#[must_use]
+pub fn extra_spread(samples: &[Sample], name: &str) -> Option<Spread> {
+    let numbers = extra_values(samples, name).filter_map(|value| match value {
+        Value::Number(number) => Some(*number),
+        Value::Text(_) => None,
+    });
+    Spread::of(numbers.collect())
+}
+
 /// Median of an additional column, or its last remark.
 pub(super) fn extra(samples: &[Sample], name: &str) -> Option<Value> {
-    let values = || {
-        samples
-            .iter()
-            .flat_map(|sample| &sample.extra)
-            .filter(|extra| extra.name == name)
-            .map(|extra| &extra.value)
-    };
-    let numbers = values()
-        .filter_map(|value| match value {
-            Value::Number(number) => Some(*number),
-            Value::Text(_) => None,
-        })
-        .collect();
-    Spread::of(numbers)
-        .map(|spread| Value::Number(spread.median))
-        .or_else(|| values().next_back().cloned())
+    match extra_spread(samples, name) {
+        Some(spread) => Some(Value::Number(spread.median)),
+        None => extra_values(samples, name).last().cloned(),
+    }
+}
+
+fn extra_values<'a>(samples: &'a [Sample], name: &str) -> impl Iterator<Item = &'a Value> {
+    let extras = samples.iter().flat_map(|sample| &sample.extra);
+    extras.filter(move |extra| extra.name == name).map(|extra| &extra.value)
 }
 
 #[cfg(test)]

@@ -139,6 +139,7 @@ fn rows(outcomes: &[Outcome], columns: &[Column<'_>]) -> Vec<Vec<String>> {
 /// Columns of text before those of figures.
 const TEXT_COLUMNS: usize = 2;
 
+/// Prints rows, with cells of a column below each other.
 pub(super) fn write_rows(out: &mut impl Write, rows: &[Vec<String>]) -> anyhow::Result<()> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
@@ -161,12 +162,13 @@ pub(super) fn write_rows(out: &mut impl Write, rows: &[Vec<String>]) -> anyhow::
 }
 
 /// A median with its extremes.
-fn range(spread: Spread) -> String {
+pub(super) fn range(spread: Spread) -> String {
     let places = if spread.max >= 10.0 { 1 } else { 2 };
     format!("{:.places$} ({:.places$}–{:.places$})", spread.median, spread.min, spread.max)
 }
 
-fn number(value: f64) -> String {
+/// A number as people read it.
+pub(super) fn number(value: f64) -> String {
     match value {
         value if value.abs() >= 100.0 => thousands(value),
         value if value.abs() >= 10.0 => format!("{value:.1}"),

@@ -13,11 +13,14 @@ use crate::outcome::{Metric, Sample};
 use crate::report::Plan;
 use crate::rounds::{Case, Label, Role};
 
+/// Streams that wait, unless others are asked for.
+pub const STREAMS: usize = 10_000;
+
 /// Options of the scenario.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Options {
     /// Streams that wait at the tip.
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = STREAMS)]
     streams: usize,
 
     /// Seconds that they wait.

@@ -15,12 +15,71 @@ pub mod recover;
 
 use std::rc::Rc;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use waldo_core::{Backend, IoMode};
 
 use crate::engine::Engine;
-use crate::options::vary;
+use crate::options::{Common, vary};
+use crate::report::Plan;
 use crate::waldo::WaldoEngine;
+
+/// All scenarios, with their options.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Scenario {
+    /// Batches of logs through several laps of the ring.
+    Append(append::Options),
+    /// Single small appends by many producers.
+    Commit(commit::Options),
+    /// One writer and many streams that follow it.
+    Fanout(fanout::Options),
+    /// Streams that read from the oldest log on, while a writer appends.
+    Catchup(catchup::Options),
+    /// Random lookups of one log.
+    Lookup(lookup::Options),
+    /// Opening after a close and after a kill.
+    Recover(recover::Options),
+    /// Waiting streams while nothing is appended.
+    Idle(idle::Options),
+    /// The I/O patterns of an engine without the engine: what hardware and kernel allow.
+    Ceiling(Box<ceiling::Options>),
+}
+
+/// A scenario by itself, as a line of text names it.
+#[derive(Parser)]
+#[command(no_binary_name = true)]
+struct Line {
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+impl Scenario {
+    /// Reads a scenario and its options as they are on the command line.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such scenario or option.
+    pub fn parse(line: &str) -> anyhow::Result<Self> {
+        Ok(Line::try_parse_from(line.split_whitespace())?.scenario)
+    }
+
+    /// What the scenario runs: Waldo, and the peers where it is one for any engine.
+    ///
+    /// # Errors
+    ///
+    /// Where options do not fit each other.
+    pub fn plan(&self, peers: &[Rc<dyn Engine>], common: &Common) -> anyhow::Result<Plan> {
+        match self {
+            Self::Append(options) => append::plan(peers, options, common),
+            Self::Commit(options) => commit::plan(peers, options, common),
+            Self::Fanout(options) => Ok(fanout::plan(peers, options, common)),
+            Self::Catchup(options) => Ok(catchup::plan(options, common)),
+            Self::Lookup(options) => lookup::plan(options, common),
+            Self::Recover(options) => Ok(recover::plan(options, common)),
+            Self::Idle(options) => Ok(idle::plan(options, common)),
+            Self::Ceiling(options) => ceiling::plan(options, common),
+        }
+    }
+}
 
 /// Ways to open Waldo; lists make one configuration per combination.
 #[derive(Args, Clone, Debug)]
