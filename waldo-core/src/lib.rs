@@ -44,6 +44,8 @@ pub mod simulation;
 mod sync;
 #[doc(hidden)]
 pub mod tail;
+#[doc(hidden)]
+pub mod tsan;
 mod worker;
 
 pub use chunk::{Chunk, LogIter, QueryLogs};
@@ -51,7 +53,7 @@ pub use engine::Appended;
 pub use error::{AppendError, Corruption, Error, LogError, Poison, QueryError};
 pub use handle::{AppendOptions, BlockingIter, Cursor, Metadata, Sink, Stream, Waldo};
 pub use log::Log;
-pub use options::{Backend, CorruptionPolicy, IoMode, Options, Recovery, Retention};
+pub use options::{Backend, CorruptionPolicy, Fault, IoMode, Memory, Options, Recovery, Retention};
 pub use recovery::{Dropped, RecoveryReport};
 
 /// The README's program is compiled and run as a test.

@@ -82,6 +82,9 @@ pub struct Options {
 
     /// Without `file_o_dsync`: syncs this long after an append that is not yet durable.
     pub flush_interval: Option<Duration>,
+
+    /// With [`Backend::Memory`]: how long its contents live, and what fails.
+    pub memory: Memory,
 }
 
 /// How the system is asked for I/O.
@@ -94,6 +97,76 @@ pub enum Backend {
     IoUring,
     /// A few threads with `pwritev2`, `preadv2` and `fdatasync`.
     Threads,
+    /// Nothing is on disk: page files are in the memory of this process, and
+    /// [`Options::memory`] says what fails. For tests of programs and bindings.
+    ///
+    /// The path is only a name: whoever opens it again in this process finds the logs, until the
+    /// process ends. It takes as much memory as was written, and a file descriptor for each page.
+    /// A forked child starts without any.
+    Memory,
+}
+
+/// What [`Backend::Memory`] does besides working.
+///
+/// `fail_after` operations of the kind that is to fail succeed after the store is open; then
+/// `fail_count` fail; then everything works again, as far as the store goes on. What is counted
+/// is the store's own operations on its files, of which several appends may share one.
+///
+/// ```
+/// use waldo_core::{AppendError, Backend, Error, Fault, Memory, Options, Waldo};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let memory = Memory { fail: Fault::Write, fail_after: 1, ..Memory::default() };
+/// let options = Options { backend: Backend::Memory, memory, ..Options::default() };
+/// let waldo = Waldo::blocking_open("a name", options)?;
+/// waldo.blocking_append_assigned(&[b"written"])?;
+/// let failed = waldo.blocking_append_assigned(&[b"not written"]);
+/// assert!(matches!(failed, Err(AppendError::Poisoned(_))));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub struct Memory {
+    /// Keeps the contents when the store is closed, for whoever opens the same name again.
+    pub keep: bool,
+
+    /// What fails.
+    pub fail: Fault,
+
+    /// How many operations succeed before; bytes, for [`Fault::Space`].
+    pub fail_after: u64,
+
+    /// How many operations fail then.
+    pub fail_count: u64,
+
+    /// The system's error number that they fail with; `EIO` by default. A short write needs none,
+    /// and [`Fault::Space`] is always `ENOSPC`.
+    pub errno: i32,
+}
+
+/// What fails in [`Backend::Memory`].
+#[derive(Debug, Copy, Clone, PartialEq, Eq, Default)]
+pub enum Fault {
+    /// Nothing.
+    #[default]
+    None,
+    /// Writes: nothing of them is written.
+    Write,
+    /// Writes: only the first half is written.
+    ShortWrite,
+    /// Syncs, and the end of writes that are to be durable. What was written is there.
+    Sync,
+    /// Reads of logs that are not in memory any more (see `tail_capacity`).
+    Read,
+    /// Preparing pages, as on a full disk, once the pages prepared since the store was opened
+    /// take more than `fail_after` bytes.
+    Space,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { keep: true, fail: Fault::None, fail_after: 0, fail_count: 1, errno: libc::EIO }
+    }
 }
 
 /// Whether appends go through the page cache.
@@ -164,9 +237,13 @@ impl Default for Options {
             recovery: Recovery::Full,
             corruption: CorruptionPolicy::Refuse,
             flush_interval: None,
+            memory: Memory::default(),
         }
     }
 }
+
+/// The largest error number that Linux has.
+const ERRNO_MAX: i32 = 4095;
 
 /// Buffers that the engine needs for itself: one that small appends are gathered in, one to go
 /// on with while that is being written, and one for a seal.
@@ -270,6 +347,7 @@ impl Options {
                 return Err(Error::Option { name, value, reason: format!("it must be {limit}") });
             }
         }
+        self.validate_memory()?;
         let seal = self.seal_capacity(BLOCK_SIZE) as u64;
         let least = PAGE_HEADER_SIZE as u64 + seal + 4 * block;
         if self.file_capacity < least {
@@ -281,6 +359,25 @@ impl Options {
                     self.index_capacity
                 ),
             });
+        }
+        Ok(())
+    }
+
+    /// Failures can be had where they hurt nobody only.
+    fn validate_memory(&self) -> Result<(), Error> {
+        let Memory { fail, errno, .. } = self.memory;
+        if self.backend != Backend::Memory && self.memory != Memory::default() {
+            let reason = "it must be Memory where the options of memory are set".to_owned();
+            let value = format!("{:?}", self.backend);
+            return Err(Error::Option { name: "backend", value, reason });
+        }
+        if fail != Fault::None && !(1..=ERRNO_MAX).contains(&errno) {
+            let reason = format!("it must be from 1 to {ERRNO_MAX}");
+            return Err(Error::Option { name: "memory.errno", value: errno.to_string(), reason });
+        }
+        if self.io == IoMode::Direct && self.backend == Backend::Memory {
+            let reason = "there is no direct I/O in memory".to_owned();
+            return Err(Error::Option { name: "io", value: "Direct".to_owned(), reason });
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::ZERO_SIZE_MAX;
+use super::memory_home::{self, MemoryHome};
 use crate::error::Error;
 use crate::format::PageHeader;
 use crate::format::page_header::{PAGE_HEADER_SIZE, PageHeaderFault};
@@ -46,7 +47,18 @@ const LOST_AND_FOUND: &str = "lost+found";
 #[derive(Debug)]
 pub struct Home {
     path: PathBuf,
-    directory: File,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Directory(Directory),
+    Memory(MemoryHome),
+}
+
+#[derive(Debug)]
+struct Directory {
+    file: File,
     lock: File,
     /// The process that acquired the lock; in a forked child it is another than the running one.
     owner: u32,
@@ -78,10 +90,29 @@ impl Home {
             }
         }
         let lock = take_lock(&path)?;
-        Ok(Self { path, directory, lock, owner: std::process::id() })
+        let place =
+            Place::Directory(Directory { file: directory, lock, owner: std::process::id() });
+        Ok(Self { path, place })
     }
 
-    /// The directory, as an absolute path.
+    /// Locks a home in the memory of this process. It is empty where there was none of this
+    /// name, or the last one was not to be kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Locked`] where another `Home` holds it.
+    pub fn in_memory(name: &Path, keep: bool) -> Result<Self, Error> {
+        let memory = MemoryHome::acquire(name, keep)?;
+        Ok(Self { path: memory.path().to_owned(), place: Place::Memory(memory) })
+    }
+
+    /// Whether it is in memory only.
+    #[must_use]
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self.place, Place::Memory(_))
+    }
+
+    /// The directory, as an absolute path; for a home in memory, one at which there is none.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -111,10 +142,15 @@ impl Home {
     /// - [`Error::NotAStore`] where the file is none of ours;
     /// - [`Error::Newer`] where a newer version wrote it.
     pub fn create_page(&self, header: &PageHeader) -> Result<(), Error> {
+        if let Place::Memory(memory) = &self.place {
+            memory.make_page(header.page_id).map_err(failed("create", &self.path))?;
+        }
         let path = self.page_path(header.page_id);
         let (file, is_new) = open_or_create(&path)?;
         let rewritable = if is_new { Ok(()) } else { check_rewritable(&file, &path, header) };
-        let result = rewritable.and_then(|()| prepare_page(&file, &path, header));
+        // What is in memory takes as much of it as is written.
+        let room = if self.is_in_memory() { resize } else { allocate };
+        let result = rewritable.and_then(|()| prepare_page(&file, &path, header, room));
         if is_new && result.is_err() {
             remove_incomplete(&path);
         }
@@ -128,7 +164,11 @@ impl Home {
     /// [`Error::Io`] where it cannot be removed, also where there is none.
     pub fn remove_page(&self, id: u32) -> Result<(), Error> {
         let path = self.page_path(id);
-        fs::remove_file(&path).map_err(failed("remove", &path))
+        let removed = match &self.place {
+            Place::Directory(_) => fs::remove_file(&path),
+            Place::Memory(memory) => memory.remove_page(id),
+        };
+        removed.map_err(failed("remove", &path))
     }
 
     /// Makes the names of all files in the directory durable.
@@ -137,7 +177,10 @@ impl Home {
     ///
     /// [`Error::Io`] where the system cannot.
     pub fn sync(&self) -> Result<(), Error> {
-        sync_directory(&self.directory, &self.path)
+        match &self.place {
+            Place::Directory(directory) => sync_directory(&directory.file, &self.path),
+            Place::Memory(_) => Ok(()),
+        }
     }
 
     /// Copies the file of page `id` into the quarantine, and returns the path of the copy, which
@@ -148,6 +191,10 @@ impl Home {
     /// [`Error::Io`] where the system refuses a call. No incomplete copy has the name of a
     /// complete one.
     pub fn quarantine(&self, id: u32, page_number: u64) -> Result<PathBuf, Error> {
+        if let Place::Memory(memory) = &self.place {
+            let target = memory.make_quarantined().map_err(failed("create", &self.path))?;
+            return copy_file(&self.page_path(id), &target).map(|()| target);
+        }
         let folder = self.path.join(QUARANTINE_NAME);
         make_directory(&folder)?;
         self.sync()?;
@@ -166,7 +213,7 @@ impl Home {
     }
 }
 
-impl Drop for Home {
+impl Drop for Directory {
     fn drop(&mut self) {
         // The lock belongs to the open file, which a forked child shares. Its copy must not
         // unlock what the parent holds; and the parent must unlock explicitly, because closing
@@ -178,11 +225,7 @@ impl Drop for Home {
         let _ = self.lock.set_len(0);
         // SAFETY: flock on a descriptor that this value owns; no memory is involved.
         if unsafe { libc::flock(self.lock.as_raw_fd(), libc::LOCK_UN) } != 0 {
-            log::warn!(
-                "cannot unlock {}: {}",
-                self.path.join(LOCK_NAME).display(),
-                io::Error::last_os_error()
-            );
+            log::warn!("cannot unlock a store: {}", io::Error::last_os_error());
         }
     }
 }
@@ -190,6 +233,9 @@ impl Drop for Home {
 /// The file of page `id` of the store in the directory `home`, whether it exists or not.
 #[must_use]
 pub fn page_path(home: &Path, id: u32) -> PathBuf {
+    if let Some(path) = memory_home::page_path(home, id) {
+        return path;
+    }
     home.join(format!("{id:0PAGE_DIGITS$}{PAGE_SUFFIX}"))
 }
 
@@ -199,6 +245,9 @@ pub fn page_path(home: &Path, id: u32) -> PathBuf {
 ///
 /// [`Error::Io`] where the directory cannot be read.
 pub fn page_ids(home: &Path) -> Result<Vec<u32>, Error> {
+    if let Some(ids) = memory_home::page_ids(home) {
+        return Ok(ids);
+    }
     let mut ids = Vec::new();
     for entry in fs::read_dir(home).map_err(failed("list", home))? {
         let entry = entry.map_err(failed("list", home))?;
@@ -232,6 +281,8 @@ pub struct PageFile {
     path: PathBuf,
     buffered: File,
     direct: Option<File>,
+    /// Every read goes to the driver, which may be meant to fail it.
+    is_in_memory: bool,
 }
 
 impl PageFile {
@@ -245,7 +296,16 @@ impl PageFile {
         let buffered =
             OpenOptions::new().read(true).write(true).open(path).map_err(failed("open", path))?;
         let direct = if direct { Some(open_direct(path)?) } else { None };
-        Ok(Self { path: path.to_owned(), buffered, direct })
+        Ok(Self { path: path.to_owned(), buffered, direct, is_in_memory: false })
+    }
+
+    /// Opens a page file of a home in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_in_memory(path: &Path) -> Result<Self, Error> {
+        Ok(Self { is_in_memory: true, ..Self::open(path, false)? })
     }
 
     /// Where the file is.
@@ -292,6 +352,9 @@ impl PageFile {
     ///
     /// The system's error where the read fails for another reason.
     pub fn read_at_now(&self, offset: u64, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        if self.is_in_memory {
+            return Ok(None);
+        }
         let offset = signed(offset)?;
         let part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
         loop {
@@ -548,14 +611,24 @@ fn check_rewritable(file: &File, path: &Path, header: &PageHeader) -> Result<(),
     }
 }
 
-fn prepare_page(file: &File, path: &Path, header: &PageHeader) -> Result<(), Error> {
+fn prepare_page(
+    file: &File,
+    path: &Path,
+    header: &PageHeader,
+    room: impl FnOnce(&File, u64) -> io::Result<()>,
+) -> Result<(), Error> {
     let size = file.metadata().map_err(failed("stat", path))?.len();
     if size > header.page_size {
         file.set_len(header.page_size).map_err(failed("truncate", path))?;
     }
-    allocate(file, header.page_size).map_err(failed("allocate", path))?;
+    room(file, header.page_size).map_err(failed("allocate", path))?;
     file.write_all_at(&header.encode(), 0).map_err(failed("write", path))?;
     file.sync_all().map_err(failed("sync", path))
+}
+
+/// Gives a file its size.
+fn resize(file: &File, size: u64) -> io::Result<()> {
+    file.set_len(size)
 }
 
 /// Gives a file its size, and room for it on disk where the file system can promise that.

@@ -1,13 +1,16 @@
 //! How requests of the engine reach files.
 //!
 //! A driver takes [`Request`]s and gives [`Completion`]s, in any order. It knows pages by their
-//! number and nothing of what is in them. Three exist:
+//! number and nothing of what is in them. Four exist:
 //!
 //! - [`uring`]: io_uring, the one for production;
 //! - [`threads`]: a few threads with `pwritev2`, where io_uring is refused;
+//! - [`memory`]: files in memory that fail on demand, for those who test programs with it;
 //! - `simulation::disk`: a disk made of memory and mischief, for tests.
 
 pub mod files;
+pub mod memory;
+mod memory_home;
 pub mod threads;
 pub mod uring;
 
@@ -137,6 +140,11 @@ pub trait Driver {
 
     /// What other threads end a wait with.
     fn notifier(&self) -> Arc<dyn Notifier>;
+
+    /// The store is open: what is submitted from now on is for its users.
+    ///
+    /// Matters to a driver only that fails on demand.
+    fn handed_out(&mut self) {}
 }
 
 /// Ends a driver's wait from any thread.

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::files::{Home, PageFile, PageFiles, direct_supported, page_ids};
+use super::memory::MemoryDriver;
 use super::threads::ThreadsDriver;
 use super::uring::{self, Setup, UringDriver};
 use super::{Completion, Driver, Io, Parts, Request, Wait, ZERO_SIZE_MAX};
@@ -23,6 +24,7 @@ use crate::format::page_header::PAGE_HEADER_SIZE;
 use crate::format::{PageHeader, StoreId};
 use crate::memory::pool::Purpose;
 use crate::memory::{Pool, ReadBuffer, ReadPool, Slice};
+use crate::options::Memory;
 
 const PAGE_SIZE: u64 = 4 * 1024 * 1024;
 const BUFFER_COUNT: usize = 64;
@@ -66,6 +68,32 @@ macro_rules! suites {
 }
 
 suites!(threads, uring_best, uring_regions, uring_unregistered, uring_undeferred);
+
+// Its zeros are not written blocks, and there is no direct I/O in memory.
+suite!(memory:
+    writes_come_back,
+    two_parts_are_written_back_to_back,
+    durable_writes_and_syncs_succeed,
+    zeros_replace_what_was_there,
+    errors_are_positive_error_numbers,
+    an_offset_is_never_the_position_of_the_file,
+    reads_past_the_end_are_short,
+    a_buffer_of_another_pool_is_written,
+    a_notification_before_the_wait_ends_it,
+    a_notification_during_the_wait_ends_it,
+    no_notification_is_lost,
+    notifications_and_requests_mix,
+    poll_and_timeout_return_with_nothing,
+    more_requests_than_the_queue_complete_once,
+    dropping_with_work_under_way_frees_all_buffers,
+    a_panic_with_work_under_way_frees_all_buffers,
+    dropping_at_once_is_fine,
+    a_notifier_outlives_its_driver,
+);
+
+fn memory(files: Arc<PageFiles>, _: &Arc<Pool>, _: u32) -> Box<dyn Driver> {
+    Box::new(MemoryDriver::new(files, Memory::default()))
+}
 
 fn threads(files: Arc<PageFiles>, _: &Arc<Pool>, queue_depth: u32) -> Box<dyn Driver> {
     Box::new(ThreadsDriver::new(files, queue_depth).unwrap())

@@ -102,7 +102,11 @@ impl ThreadsDriver {
     /// Where this fails, dropping the driver ends the threads that were started before.
     fn start(&mut self, name: String, lane: Lane) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
-        let thread = std::thread::Builder::new().name(name).spawn(move || shared.serve(lane))?;
+        let serve = move || {
+            crate::tsan::ignore_thread();
+            shared.serve(lane);
+        };
+        let thread = std::thread::Builder::new().name(name).spawn(serve)?;
         self.threads.push(thread);
         Ok(())
     }
@@ -323,12 +327,12 @@ impl Drop for BlockedSignals {
     }
 }
 
-fn vector(bytes: &[u8]) -> libc::iovec {
+pub(super) fn vector(bytes: &[u8]) -> libc::iovec {
     libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
 }
 
 /// Writes what `vectors` describe, which must be memory that is borrowed by the caller.
-fn write_vectors(
+pub(super) fn write_vectors(
     file: BorrowedFd<'_>,
     vectors: &[libc::iovec],
     offset: u64,
@@ -348,7 +352,7 @@ fn write_zeros(file: &PageFile, offset: u64, len: usize) -> io::Result<usize> {
     write_vectors(file.for_writes(), &[vector(bytes)], offset, 0)
 }
 
-fn fill(file: &PageFile, offset: u64, buffer: &mut ReadBuffer) -> io::Result<usize> {
+pub(super) fn fill(file: &PageFile, offset: u64, buffer: &mut ReadBuffer) -> io::Result<usize> {
     let offset = signed(offset)?;
     let (start, len) = (buffer.as_mut_ptr(), buffer.len());
     // SAFETY: `start` and `len` are those of `buffer`, which is borrowed exclusively.

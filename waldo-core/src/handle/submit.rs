@@ -218,6 +218,7 @@ impl Waldo {
         }
         let thread = std::thread::Builder::new().name("waldo-manage".to_owned());
         let work = move || {
+            crate::tsan::ignore_thread();
             let result = call();
             crate::worker::ticket::run(|| completion(result));
         };

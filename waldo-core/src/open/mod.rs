@@ -25,7 +25,7 @@ use crate::error::{Corruption, Error};
 use crate::format::{PageHeader, StoreId};
 use crate::index::Spacing;
 use crate::memory::{Pool, ReadPool};
-use crate::options::{BLOCK_SIZE, CorruptionPolicy, IoMode, Options};
+use crate::options::{BLOCK_SIZE, Backend, CorruptionPolicy, IoMode, Options};
 use crate::published::Published;
 use crate::recovery::{Assembled, Layout, Recovered, RecoveryReport, assemble, scan_all};
 
@@ -151,7 +151,10 @@ impl Geometry {
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened, Error> {
     let started = Instant::now();
     options.validate()?;
-    let home = Home::acquire(path)?;
+    let home = match options.backend {
+        Backend::Memory => Home::in_memory(path, options.memory.keep)?,
+        _ => Home::acquire(path)?,
+    };
     let mut survey = Survey::of(home.path(), options)?;
     let direct = wants_direct(&home, options, survey.geometry.as_ref())?;
     let is_new = survey.geometry.is_none();
@@ -206,6 +209,9 @@ fn wants_direct(
     options: &Options,
     existing: Option<&Geometry>,
 ) -> Result<bool, Error> {
+    if home.is_in_memory() {
+        return Ok(false);
+    }
     let aligned = existing.is_none_or(|geometry| geometry.alignment as usize >= BLOCK_SIZE);
     let refuse = |reason: String| Err(Error::Option { name: "io", value: "Direct".into(), reason });
     match options.io {
@@ -315,7 +321,10 @@ fn make_pages(
 }
 
 fn open_files(home: &Home, options: &Options, direct: bool) -> Result<PageFiles, Error> {
-    let open = |page| PageFile::open(&home.page_path(page), direct);
+    let open = |page| match home.page_path(page) {
+        path if home.is_in_memory() => PageFile::open_in_memory(&path),
+        path => PageFile::open(&path, direct),
+    };
     (0..options.ring_size).map(open).collect::<Result<Vec<_>, _>>().map(PageFiles)
 }
 

@@ -122,6 +122,7 @@ pub fn scan_all(
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
+                crate::tsan::ignore_thread();
                 loop {
                     let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     let Some(&page) = pages.get(at) else { return };

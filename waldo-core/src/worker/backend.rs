@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::driver::Driver;
+use crate::driver::memory::MemoryDriver;
 use crate::driver::threads::ThreadsDriver;
 use crate::driver::uring::UringDriver;
 use crate::error::Error;
@@ -30,8 +31,14 @@ pub(crate) fn make(options: &Options, opened: &Opened) -> Result<Box<dyn Driver>
         })?;
         Ok(Box::new(driver))
     };
-    if options.backend == Backend::Threads {
-        return threads();
+    match options.backend {
+        Backend::Threads => return threads(),
+        Backend::Memory => return Ok(Box::new(MemoryDriver::new(files(), options.memory))),
+        Backend::Auto if is_under_valgrind() => {
+            log::info!("under valgrind, which stops every thread while one waits for io_uring");
+            return threads();
+        }
+        Backend::Auto | Backend::IoUring => {}
     }
     match UringDriver::new(files(), &opened.published.pool, depth) {
         Ok(driver) => Ok(Box::new(driver)),
@@ -55,6 +62,12 @@ pub(crate) fn make(options: &Options, opened: &Opened) -> Result<Box<dyn Driver>
 pub(super) fn reads_max(options: &Options) -> usize {
     let writes = options.queue_depth.min(crate::open::WRITES_MAX);
     (options.queue_depth - writes).max(1) as usize
+}
+
+/// Whether this program is run by valgrind, which is told by the library that it loads first.
+fn is_under_valgrind() -> bool {
+    let loaded = std::env::var_os("LD_PRELOAD").unwrap_or_default();
+    loaded.to_string_lossy().contains("/vgpreload_")
 }
 
 /// What to do about it.

@@ -104,6 +104,7 @@ fn work(
     ready: impl FnOnce(Result<Started, Error>),
     make: impl FnOnce(&Options, &Opened) -> Result<Box<dyn Driver>, Error>,
 ) {
+    crate::tsan::ignore_thread();
     match launch(path, options, thread, make) {
         Ok((started, home, engine, driver)) => {
             let shared = Arc::clone(&started.shared);
@@ -139,6 +140,7 @@ fn launch(
         report.log_count = totals.log_count;
         report.page_count = totals.page_count;
     }
+    driver.handed_out();
     let shared = Shared::new(published, driver.notifier(), options.buf_capacity);
     let started = Started {
         path: home.path().to_owned(),

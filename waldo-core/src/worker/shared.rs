@@ -372,7 +372,11 @@ impl Shared {
             return;
         }
         let thread = std::thread::Builder::new().name("waldo-end".to_owned());
-        if let Err(error) = thread.spawn(move || drop(left)) {
+        let end = move || {
+            crate::tsan::ignore_thread();
+            drop(left);
+        };
+        if let Err(error) = thread.spawn(end) {
             // What was moved into the thread that there is not was dropped, and so ended.
             log::warn!("no thread to end operations on: {error}");
         }
