@@ -673,6 +673,13 @@ void waldo_options_free(struct waldo_options *options);
  *
  * The range of a number is checked when a store is opened, since some depend on others.
  *
+ * With `backend` = `memory` nothing is on disk, and a path is only a name: whoever opens it
+ * again in this process finds the logs, unless `memory.keep` was `false` when it was closed. Such
+ * a store fails on demand, for tests of programs and bindings: `memory.fail` says what (`write`,
+ * `short_write`, `sync`, `read`, or `space` for a full disk; `none`), `memory.fail_after` how
+ * many of these succeed before (for `space`, bytes), counted from the end of the open,
+ * `memory.fail_count` how many fail then (1), and `memory.errno` with which error of the system.
+ *
  * Errors: `WALDO_OPTION` where the key is unknown or the value cannot be: nothing was changed;
  * `WALDO_INVALID_ARGUMENT`, `WALDO_FORKED`.
  */
@@ -1051,7 +1058,8 @@ waldo_status waldo_query(struct waldo *store,
 
 /**
  * Like `waldo_query`, without waiting: the completion has the chunk. One that waits for logs
- * ends early with `waldo_queue_cancel`. From any thread.
+ * ends early with `waldo_queue_cancel`. `WALDO_CURSOR_TIP` is resolved now: what is appended
+ * from now on ends the wait. From any thread.
  *
  * Errors of the call: `WALDO_AGAIN`, `WALDO_CLOSED`, `WALDO_INVALID_ARGUMENT`, `WALDO_FORKED`;
  * with the completion: those of `waldo_query`, and `WALDO_CANCELLED`.

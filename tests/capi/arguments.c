@@ -23,7 +23,7 @@ static void options(void)
                WALDO_OPTION);
         CHECK(strstr(error.message, waldo_options_key(count)) != NULL);
     }
-    EQUAL(count, 19);
+    EQUAL(count, 24);
     CHECK(waldo_options_key(SIZE_MAX) == NULL);
     STATUS(waldo_options_set(options, "sizes", "1", &error), WALDO_OPTION);
     CHECK(strstr(error.message, "sizes") != NULL);
@@ -167,6 +167,19 @@ static void stores(void)
     STATUS(waldo_append(store, &log, 1, 0, &last, &error), WALDO_ORDER);
     STATUS(waldo_append_async(store, &log, 1, 0, queue, 0, &error), WALDO_ORDER);
     static uint8_t large[1 << 20];
+    /* Wrong in the second frame: refused before the first is appended. */
+    waldo_log many[3] = {test_log(1, ""), test_log(2, ""), test_log(3, "")};
+    for (int i = 0; i < 3; i++) {
+        many[i].data = large;
+        many[i].len = 40000;
+    }
+    many[2].prev_seq_no = 1;
+    STATUS(waldo_append_async(store, many, 3, 0, queue, 0, &error), WALDO_SEQUENCE);
+    many[2].prev_seq_no = 3;
+    STATUS(waldo_append_async(store, many, 3, 0, queue, 0, &error), WALDO_ORDER);
+    many[2].len = sizeof large;
+    STATUS(waldo_append_async(store, many, 3, WALDO_APPEND_ASSIGN, queue, 0, &error),
+           WALDO_EXCEEDS_LIMIT);
     log.prev_seq_no = 0;
     log.data = large;
     log.len = sizeof large;

@@ -3,6 +3,7 @@
 use std::ptr;
 use std::sync::Arc;
 
+use waldo_core::batch::{BatchLimits, check_log, check_payload};
 use waldo_core::{AppendError, AppendOptions, Appended, Log, Waldo};
 
 use crate::boundary::{array, call, flags, handle, may_block, panicked, set};
@@ -150,6 +151,7 @@ impl<'a> Logs<'a> {
         let size = self.logs.iter().map(|log| self.log(log).size()).fold(0, usize::saturating_add);
         let fits = size <= limits.size && self.logs.len() as u64 <= limits.count;
         if !fits && !self.has(ATOMIC) {
+            self.check(&limits)?;
             return self.spread(store, ticket);
         }
         let mut batch = waldo.try_batch(size, self.has(ASSIGN))?;
@@ -171,6 +173,24 @@ impl<'a> Logs<'a> {
             ticket.finish(result.map(appended).map_err(Failure::from));
         })?;
         Ok(())
+    }
+
+    /// Finds what is wrong with logs that go in several parts, before the first of them goes.
+    fn check(&self, limits: &BatchLimits) -> Result<(), AppendError> {
+        if self.has(ASSIGN) {
+            let payloads = self.logs.iter().map(|log| self.log(log).data().len());
+            return (0..).zip(payloads).try_for_each(|(at, len)| check_payload(at, len, limits));
+        }
+        self.logs.iter().try_for_each(|log| check_log(&self.log(log), limits))?;
+        let mut pairs = self.logs.iter().zip(self.logs.iter().skip(1));
+        match pairs.find(|(before, log)| log.prev_seq_no != before.seq_no) {
+            None => Ok(()),
+            Some((before, log)) => Err(AppendError::Sequence {
+                seq_no: log.seq_no,
+                wanted: before.seq_no,
+                actual: log.prev_seq_no,
+            }),
+        }
     }
 
     /// Appends in several parts, on a thread that waits for each of them.

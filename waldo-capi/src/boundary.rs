@@ -7,6 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use waldo_core::tsan;
+
 use crate::error::{Failure, WaldoError, report};
 use crate::process::Process;
 use crate::status::StatusCode::{WALDO_FORKED, WALDO_OK, WALDO_PANIC, WALDO_WOULD_DEADLOCK};
@@ -30,6 +32,7 @@ pub(crate) unsafe fn call(
     error: *mut WaldoError,
     body: impl FnOnce() -> Result<(), Failure>,
 ) -> waldo_status {
+    let _call = tsan::Call::begin();
     let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| Err(panicked()));
     let status = result.as_ref().map_or_else(|failure| failure.status, |()| WALDO_OK);
     // SAFETY: by contract.
@@ -42,6 +45,7 @@ pub(crate) unsafe fn call(
 
 /// Runs the body of an entry point that answers something else than a status.
 pub(crate) fn shielded<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
+    let _call = tsan::Call::begin();
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(otherwise)
 }
 

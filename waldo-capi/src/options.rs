@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char};
 use std::ptr;
 use std::time::Duration;
 
-use waldo_core::{Backend, CorruptionPolicy, IoMode, Options, Recovery, Retention};
+use waldo_core::{Backend, CorruptionPolicy, Fault, IoMode, Options, Recovery, Retention};
 
 use crate::boundary::{call, not_forked, output, set, shielded, text};
 use crate::error::{Failure, WaldoError};
@@ -27,12 +27,12 @@ struct Key {
 }
 
 macro_rules! number {
-    ($name:literal, $field:ident) => {
+    ($name:literal, $($field:ident).+) => {
         Key {
             name: $name,
-            get: |options| options.$field.to_string(),
+            get: |options| options.$($field).+.to_string(),
             set: |options, value| {
-                options.$field = value.parse().map_err(|_| whole_number(value))?;
+                options.$($field).+ = value.parse().map_err(|_| whole_number(value))?;
                 Ok(())
             },
         }
@@ -40,12 +40,12 @@ macro_rules! number {
 }
 
 macro_rules! boolean {
-    ($name:literal, $field:ident) => {
+    ($name:literal, $($field:ident).+) => {
         Key {
             name: $name,
-            get: |options| options.$field.to_string(),
+            get: |options| options.$($field).+.to_string(),
             set: |options, value| {
-                options.$field = match value {
+                options.$($field).+ = match value {
                     "true" | "1" => true,
                     "false" | "0" => false,
                     _ => return Err("it must be true or false".to_owned()),
@@ -57,12 +57,12 @@ macro_rules! boolean {
 }
 
 macro_rules! words {
-    ($name:literal, $field:ident, $($word:literal => $value:path),+) => {
+    ($name:literal, $($field:ident).+, $($word:literal => $value:path),+) => {
         Key {
             name: $name,
-            get: |options| match options.$field { $($value => $word.to_owned(),)+ },
+            get: |options| match options.$($field).+ { $($value => $word.to_owned(),)+ },
             set: |options, value| {
-                options.$field = match value {
+                options.$($field).+ = match value {
                     $($word => $value,)+
                     _ => return Err(one_of(&[$($word),+])),
                 };
@@ -87,7 +87,7 @@ const KEYS: &[Key] = &[
     number!(c"tail_capacity", tail_capacity),
     number!(c"read_capacity", read_capacity),
     words!(c"backend", backend, "auto" => Backend::Auto, "io_uring" => Backend::IoUring,
-        "threads" => Backend::Threads),
+        "threads" => Backend::Threads, "memory" => Backend::Memory),
     words!(c"io", io, "auto" => IoMode::Auto, "buffered" => IoMode::Buffered,
         "direct" => IoMode::Direct),
     words!(c"retention", retention, "overwrite" => Retention::Overwrite,
@@ -96,6 +96,13 @@ const KEYS: &[Key] = &[
     words!(c"corruption", corruption, "refuse" => CorruptionPolicy::Refuse,
         "truncate" => CorruptionPolicy::Truncate),
     Key { name: c"flush_interval_ns", get: flush_interval, set: set_flush_interval },
+    boolean!(c"memory.keep", memory.keep),
+    words!(c"memory.fail", memory.fail, "none" => Fault::None, "write" => Fault::Write,
+        "short_write" => Fault::ShortWrite, "sync" => Fault::Sync, "read" => Fault::Read,
+        "space" => Fault::Space),
+    number!(c"memory.fail_after", memory.fail_after),
+    number!(c"memory.fail_count", memory.fail_count),
+    number!(c"memory.errno", memory.errno),
 ];
 
 fn flush_interval(options: &Options) -> String {
@@ -212,6 +219,13 @@ pub unsafe extern "C" fn waldo_options_free(options: *mut OptionSet) {
 /// the call only.
 ///
 /// The range of a number is checked when a store is opened, since some depend on others.
+///
+/// With `backend` = `memory` nothing is on disk, and a path is only a name: whoever opens it
+/// again in this process finds the logs, unless `memory.keep` was `false` when it was closed. Such
+/// a store fails on demand, for tests of programs and bindings: `memory.fail` says what (`write`,
+/// `short_write`, `sync`, `read`, or `space` for a full disk; `none`), `memory.fail_after` how
+/// many of these succeed before (for `space`, bytes), counted from the end of the open,
+/// `memory.fail_count` how many fail then (1), and `memory.errno` with which error of the system.
 ///
 /// Errors: `WALDO_OPTION` where the key is unknown or the value cannot be: nothing was changed;
 /// `WALDO_INVALID_ARGUMENT`, `WALDO_FORKED`.

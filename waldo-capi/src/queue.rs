@@ -10,6 +10,8 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use waldo_core::tsan;
+
 use crate::boundary::{
     Handle, call, give, handle, may_block, not_forked, output, set, shielded, take, timeout,
 };
@@ -262,9 +264,10 @@ impl Queue {
             drop(state);
             self.collect(&mut batch, BATCH_MAX);
             if !batch.is_empty() {
+                let Callback { function, context } = *callback;
                 // SAFETY: it is the function that the caller of `waldo_queue_new_callback` gave
                 // for this, with its context. The batch lives until it returns.
-                unsafe { (callback.function)(callback.context, batch.as_ptr(), batch.len()) };
+                tsan::call_back(|| unsafe { function(context, batch.as_ptr(), batch.len()) });
                 batch.clear();
             }
         }

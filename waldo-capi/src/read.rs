@@ -98,7 +98,8 @@ pub unsafe extern "C" fn waldo_query(
 }
 
 /// Like `waldo_query`, without waiting: the completion has the chunk. One that waits for logs
-/// ends early with `waldo_queue_cancel`. From any thread.
+/// ends early with `waldo_queue_cancel`. `WALDO_CURSOR_TIP` is resolved now: what is appended
+/// from now on ends the wait. From any thread.
 ///
 /// Errors of the call: `WALDO_AGAIN`, `WALDO_CLOSED`, `WALDO_INVALID_ARGUMENT`, `WALDO_FORKED`;
 /// with the completion: those of `waldo_query`, and `WALDO_CANCELLED`.
@@ -120,6 +121,11 @@ pub unsafe extern "C" fn waldo_query_async(
             let cursor = cursor(cursor_kind, seq_no)?;
             flags(query_flags, WAIT)?;
             let waldo = store.open_waldo()?.clone();
+            // Where the newest log is now, and not when somebody looks for completions.
+            let cursor = match cursor {
+                Cursor::Tip => Cursor::After(waldo.prev_seq_no().unwrap_or(0)),
+                cursor => cursor,
+            };
             let wait = query_flags & WAIT != 0;
             let query = async move { waldo.query(cursor, wait).await };
             Reader::new(&store, Source::Query(Box::pin(query))).submit(&queue, user_data)

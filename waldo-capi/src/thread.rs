@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::thread::Builder;
 
+use waldo_core::tsan;
+
 use crate::error::Failure;
 
 thread_local! {
@@ -29,6 +31,10 @@ pub(crate) fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<
     let blocked = unsafe {
         libc::sigfillset(all.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) == 0
+    };
+    let work = || {
+        tsan::ignore_thread();
+        work();
     };
     let started = Builder::new().name(name.to_owned()).spawn(work);
     if blocked {

@@ -230,12 +230,12 @@ pub fn check_log(log: &Log<'_>, limits: &BatchLimits) -> Result<(), AppendError>
     check_size(log.seq_no(), log.data().len(), limits)
 }
 
-/// Checks the size of a payload that the worker is to number.
-pub(crate) fn check_payload(
-    ordinal: u64,
-    len: usize,
-    limits: &BatchLimits,
-) -> Result<(), AppendError> {
+/// Checks the size of a payload that the worker is to number; `ordinal` is its place in the batch.
+///
+/// # Errors
+///
+/// [`AppendError::ExceedsLimit`].
+pub fn check_payload(ordinal: u64, len: usize, limits: &BatchLimits) -> Result<(), AppendError> {
     check_size(ordinal, len, limits)
 }
 
