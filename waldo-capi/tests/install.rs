@@ -79,6 +79,20 @@ fn an_installed_library_is_found_and_linked() {
     run(Command::new(&both).current_dir(&place));
 }
 
+/// A program that unloads the library while threads of it live.
+#[test]
+fn an_unloaded_library_stays_for_its_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let prefix = install(dir.path());
+    let program = dir.path().join("unload");
+    let mut command = compiler("CC", "cc");
+    command.args(["-std=gnu11", "-g"]).arg("-I").arg(prefix.join("include"));
+    command.arg(root().join("tests/capi/unload.c")).arg("-o").arg(&program);
+    run(command.args(["-lpthread", "-ldl"]));
+    let place = tempfile::tempdir().unwrap();
+    run(Command::new(&program).arg(prefix.join("lib/libwaldo.so")).current_dir(&place));
+}
+
 #[test]
 fn both_libraries_export_the_listed_symbols_only() {
     let dir = tempfile::tempdir().unwrap();
