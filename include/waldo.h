@@ -53,7 +53,8 @@ typedef enum waldo_status_code {
     WALDO_OPTION = -2,
     /**
      * There is no room just now in the completion queue, in the store's queue or in its
-     * buffers. Nothing was submitted; try again after a completion.
+     * buffers. Nothing was submitted; try again after a completion, or in a moment where none
+     * is to come: others may use the store as well.
      */
     WALDO_AGAIN = -3,
     /**
@@ -147,7 +148,8 @@ typedef enum waldo_status_code {
      */
     WALDO_EXHAUSTED = -44,
     /**
-     * The logs asked for are trimmed (actual: the oldest that is left). A stream goes on there.
+     * The logs asked for are trimmed (actual: from which number on logs are left; a query from
+     * there finds the oldest). A stream goes on there.
      */
     WALDO_TRIMMED = -60,
     /**
@@ -304,7 +306,43 @@ typedef enum waldo_features {
 typedef struct waldo_chunk waldo_chunk;
 
 /**
- * What a store is opened with.
+ * What a store is opened with: settings by key. In brackets the defaults; sizes are in bytes.
+ *
+ * On disk:
+ *
+ * - `ring_size` (4): page files in the ring, at least 2;
+ * - `file_capacity` (64 MiB): size of each, a multiple of 4,096; fixed when the store is made;
+ * - `page_capacity` (no limit): most logs in one;
+ * - `retention` (`overwrite`): what happens when the ring is full. The oldest logs go; or with
+ *   `hold` appends wait, and with `refuse` they fail, until enough is trimmed.
+ *
+ * What an append promises:
+ *
+ * - `file_o_dsync` (`true`): it is acknowledged when it is durable. With `false` it is when the
+ *   system has it: it survives a crash of the program, but of the machine only after a sync;
+ * - `flush_interval_ns` (0): with `false` above, a sync this long after an append; 0 for none.
+ *
+ * In memory:
+ *
+ * - `buf_capacity` (1 MiB): size of a buffer: the most that is appended all or none;
+ * - `pool_size` (8): buffers that appends may be in at a time;
+ * - `tail_capacity` (4 MiB): the newest logs, for readers that keep up;
+ * - `read_capacity` (8 MiB): older logs, for all readers together;
+ * - `index_capacity` (4,096), `index_sparse_bytes` (16 KiB), `index_sparse_count` (1,024): most
+ *   entries of a page file's index, and the bytes and logs from one entry to the next;
+ * - `huge_buf` (`false`): buffers in huge pages, where the system has some reserved.
+ *
+ * Asking the system:
+ *
+ * - `backend` (`auto`): `io_uring`, `threads`, or the first where it may be used;
+ * - `io` (`auto`): `buffered`, `direct`, or direct for durable logs where the file system can;
+ * - `queue_depth` (64): reads and writes at a time.
+ *
+ * Opening:
+ *
+ * - `recovery` (`full`): every checksum; with `fast` full page files are trusted by their summary;
+ * - `corruption` (`refuse`): what happens where durable logs are damaged. Opening fails; or with
+ *   `truncate` the log is cut there, and copies of the files are kept.
  */
 typedef struct waldo_options waldo_options;
 
@@ -738,6 +776,8 @@ waldo_status waldo_queue_new(uint32_t depth, struct waldo_queue **queue, struct 
  * The callback never runs inside the call that submitted, and never twice at the same time.
  * `context` is passed to it as it is, and must stay valid until the queue is released and every
  * operation that was accepted has completed; after that the callback does not run any more.
+ * A language runtime that runs the callback on a thread of its own, while the queue's waits,
+ * must not wait for the store there: nobody would notice, and it could be for ever.
  *
  * Yours to release with `waldo_queue_release`; NULL on failure. From any thread.
  *
@@ -751,7 +791,9 @@ waldo_status waldo_queue_new_callback(uint32_t depth,
 
 /**
  * The file descriptor that is readable while there may be completions to take out: for epoll,
- * poll, libuv, asyncio and the like. Do not read, write or close it.
+ * poll, libuv, asyncio and the like. Do not read, write or close it: it is closed when the queue
+ * is released, so take it out of your event loop before. A loop that closes what it watches is
+ * given a duplicate (`dup`).
  *
  * -1 for a callback queue, for NULL, and in a forked child. It may be readable although
  * `waldo_queue_poll` finds nothing; edge-triggered users poll until it answers less than they
@@ -885,8 +927,8 @@ void waldo_release(struct waldo *store);
  * tells of.
  *
  * `logs` and its payloads are used during the call only. `last_seq_no` may be NULL; it is set to
- * the number of the last log, and to 0 on failure. `count` may be 0. From any thread, but not
- * in a callback.
+ * the number of the last log, and to 0 on failure. `count` may be 0: then it is the newest log.
+ * From any thread, but not in a callback.
  *
  * Errors: `WALDO_SEQUENCE`, `WALDO_ORDER`, `WALDO_EXCEEDS_LIMIT`, `WALDO_BATCH_TOO_LARGE`,
  * `WALDO_EXHAUSTED`, `WALDO_FULL`, `WALDO_NO_SPACE`, `WALDO_POISONED`, `WALDO_CLOSED`,
@@ -1184,8 +1226,8 @@ void waldo_chunk_release(struct waldo_chunk *chunk);
 
 /**
  * What a store holds and does just now. `size` is `sizeof(waldo_metadata)`; fields that this
- * version of the library does not know are set to 0, and so are all on failure. Works after a
- * close, too. Does not block; from any thread.
+ * version of the library does not know are set to 0, and so are all on failure, unless it is
+ * the size that cannot be. Works after a close, too. Does not block; from any thread.
  *
  * Errors: `WALDO_INVALID_ARGUMENT`, `WALDO_FORKED`.
  */
@@ -1196,8 +1238,8 @@ waldo_status waldo_metadata_get(const struct waldo *store,
 
 /**
  * What recovery found when the store was opened. `size` is `sizeof(waldo_recovery)`; fields that
- * this version of the library does not know are set to 0, and so are all on failure. Does not
- * block; from any thread.
+ * this version of the library does not know are set to 0, and so are all on failure, unless it
+ * is the size that cannot be. Does not block; from any thread.
  *
  * Errors: `WALDO_INVALID_ARGUMENT`, `WALDO_FORKED`.
  */

@@ -288,8 +288,8 @@ unsafe fn unpack(
 /// tells of.
 ///
 /// `logs` and its payloads are used during the call only. `last_seq_no` may be NULL; it is set to
-/// the number of the last log, and to 0 on failure. `count` may be 0. From any thread, but not
-/// in a callback.
+/// the number of the last log, and to 0 on failure. `count` may be 0: then it is the newest log.
+/// From any thread, but not in a callback.
 ///
 /// Errors: `WALDO_SEQUENCE`, `WALDO_ORDER`, `WALDO_EXCEEDS_LIMIT`, `WALDO_BATCH_TOO_LARGE`,
 /// `WALDO_EXHAUSTED`, `WALDO_FULL`, `WALDO_NO_SPACE`, `WALDO_POISONED`, `WALDO_CLOSED`,

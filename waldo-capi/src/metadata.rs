@@ -179,8 +179,8 @@ unsafe fn fill<T: Copy>(out: *mut T, size: usize, value: &T) {
 }
 
 /// What a store holds and does just now. `size` is `sizeof(waldo_metadata)`; fields that this
-/// version of the library does not know are set to 0, and so are all on failure. Works after a
-/// close, too. Does not block; from any thread.
+/// version of the library does not know are set to 0, and so are all on failure, unless it is
+/// the size that cannot be. Works after a close, too. Does not block; from any thread.
 ///
 /// Errors: `WALDO_INVALID_ARGUMENT`, `WALDO_FORKED`.
 #[unsafe(no_mangle)]
@@ -216,8 +216,8 @@ pub unsafe extern "C" fn waldo_metadata_get(
 }
 
 /// What recovery found when the store was opened. `size` is `sizeof(waldo_recovery)`; fields that
-/// this version of the library does not know are set to 0, and so are all on failure. Does not
-/// block; from any thread.
+/// this version of the library does not know are set to 0, and so are all on failure, unless it
+/// is the size that cannot be. Does not block; from any thread.
 ///
 /// Errors: `WALDO_INVALID_ARGUMENT`, `WALDO_FORKED`.
 #[unsafe(no_mangle)]

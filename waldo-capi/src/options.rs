@@ -12,7 +12,43 @@ use crate::process::Process;
 use crate::status::StatusCode::WALDO_OPTION;
 use crate::status::waldo_status;
 
-/// What a store is opened with.
+/// What a store is opened with: settings by key. In brackets the defaults; sizes are in bytes.
+///
+/// On disk:
+///
+/// - `ring_size` (4): page files in the ring, at least 2;
+/// - `file_capacity` (64 MiB): size of each, a multiple of 4,096; fixed when the store is made;
+/// - `page_capacity` (no limit): most logs in one;
+/// - `retention` (`overwrite`): what happens when the ring is full. The oldest logs go; or with
+///   `hold` appends wait, and with `refuse` they fail, until enough is trimmed.
+///
+/// What an append promises:
+///
+/// - `file_o_dsync` (`true`): it is acknowledged when it is durable. With `false` it is when the
+///   system has it: it survives a crash of the program, but of the machine only after a sync;
+/// - `flush_interval_ns` (0): with `false` above, a sync this long after an append; 0 for none.
+///
+/// In memory:
+///
+/// - `buf_capacity` (1 MiB): size of a buffer: the most that is appended all or none;
+/// - `pool_size` (8): buffers that appends may be in at a time;
+/// - `tail_capacity` (4 MiB): the newest logs, for readers that keep up;
+/// - `read_capacity` (8 MiB): older logs, for all readers together;
+/// - `index_capacity` (4,096), `index_sparse_bytes` (16 KiB), `index_sparse_count` (1,024): most
+///   entries of a page file's index, and the bytes and logs from one entry to the next;
+/// - `huge_buf` (`false`): buffers in huge pages, where the system has some reserved.
+///
+/// Asking the system:
+///
+/// - `backend` (`auto`): `io_uring`, `threads`, or the first where it may be used;
+/// - `io` (`auto`): `buffered`, `direct`, or direct for durable logs where the file system can;
+/// - `queue_depth` (64): reads and writes at a time.
+///
+/// Opening:
+///
+/// - `recovery` (`full`): every checksum; with `fast` full page files are trusted by their summary;
+/// - `corruption` (`refuse`): what happens where durable logs are damaged. Opening fails; or with
+///   `truncate` the log is cut there, and copies of the files are kept.
 pub struct OptionSet {
     process: Process,
     options: Options,

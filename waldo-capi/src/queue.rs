@@ -374,6 +374,8 @@ pub unsafe extern "C" fn waldo_queue_new(
 /// The callback never runs inside the call that submitted, and never twice at the same time.
 /// `context` is passed to it as it is, and must stay valid until the queue is released and every
 /// operation that was accepted has completed; after that the callback does not run any more.
+/// A language runtime that runs the callback on a thread of its own, while the queue's waits,
+/// must not wait for the store there: nobody would notice, and it could be for ever.
 ///
 /// Yours to release with `waldo_queue_release`; NULL on failure. From any thread.
 ///
@@ -406,7 +408,9 @@ pub unsafe extern "C" fn waldo_queue_new_callback(
 }
 
 /// The file descriptor that is readable while there may be completions to take out: for epoll,
-/// poll, libuv, asyncio and the like. Do not read, write or close it.
+/// poll, libuv, asyncio and the like. Do not read, write or close it: it is closed when the queue
+/// is released, so take it out of your event loop before. A loop that closes what it watches is
+/// given a duplicate (`dup`).
 ///
 /// -1 for a callback queue, for NULL, and in a forked child. It may be readable although
 /// `waldo_queue_poll` finds nothing; edge-triggered users poll until it answers less than they

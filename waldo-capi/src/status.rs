@@ -19,7 +19,8 @@ pub enum StatusCode {
     /// An option is unknown, or has a value that cannot work. The message names it.
     WALDO_OPTION = -2,
     /// There is no room just now in the completion queue, in the store's queue or in its
-    /// buffers. Nothing was submitted; try again after a completion.
+    /// buffers. Nothing was submitted; try again after a completion, or in a moment where none
+    /// is to come: others may use the store as well.
     WALDO_AGAIN = -3,
     /// The time is over. A close goes on nevertheless; reading changed nothing.
     WALDO_TIMEOUT = -4,
@@ -67,7 +68,8 @@ pub enum StatusCode {
     WALDO_BATCH_TOO_LARGE = -43,
     /// No sequence numbers are left to be assigned (actual: the newest log).
     WALDO_EXHAUSTED = -44,
-    /// The logs asked for are trimmed (actual: the oldest that is left). A stream goes on there.
+    /// The logs asked for are trimmed (actual: from which number on logs are left; a query from
+    /// there finds the oldest). A stream goes on there.
     WALDO_TRIMMED = -60,
     /// Logs that a reader had reached were truncated (actual: the last that is left). A stream
     /// goes on behind it.

@@ -48,6 +48,21 @@ fn the_abi_is_as_it_is_stored() {
 }
 
 #[test]
+fn the_header_explains_every_option() {
+    let header = std::fs::read_to_string(root().join("include/waldo.h")).unwrap();
+    let source = std::fs::read_to_string(root().join("waldo-capi/src/options.rs")).unwrap();
+    let keys = source.split("(c\"").chain(source.split("name: c\"")).filter_map(|text| {
+        let (key, _) = text.split_once('"')?;
+        key.chars().all(|c| c.is_ascii_lowercase() || "_.".contains(c)).then_some(key)
+    });
+    let keys: Vec<&str> = keys.collect();
+    assert!(keys.len() >= 19, "{keys:?}");
+    for key in keys {
+        assert!(header.contains(&format!("`{key}`")), "the header does not say what {key} is");
+    }
+}
+
+#[test]
 fn what_breaks_programs_is_told_from_what_does_not() {
     if !can_judge() {
         return;
