@@ -46,6 +46,7 @@ impl Engine for WaldoEngine {
             Backend::Auto => {}
             Backend::IoUring => name.push_str(", io_uring"),
             Backend::Threads => name.push_str(", threads"),
+            Backend::Memory => name.push_str(", in memory"),
         }
         if self.depth != usual.depth {
             name.push_str(&format!(", {} under way", self.depth));
