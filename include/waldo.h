@@ -868,8 +868,8 @@ waldo_status waldo_open(const char *path,
  * Like `waldo_open`, without waiting: the completion has the store. `path` and `options` are
  * not used after the call. From any thread.
  *
- * Errors of the call: `WALDO_AGAIN`, `WALDO_INVALID_ARGUMENT`, `WALDO_IO` where the system
- * refuses a thread, `WALDO_FORKED`; all others come with the completion.
+ * Errors of the call: `WALDO_OPTION`, `WALDO_AGAIN`, `WALDO_INVALID_ARGUMENT`, `WALDO_IO` where
+ * the system refuses a thread, `WALDO_FORKED`; all others come with the completion.
  */
 waldo_status waldo_open_async(const char *path,
                               const struct waldo_options *options,

@@ -196,6 +196,8 @@ unsafe fn arguments(
         // SAFETY: by contract, no other thread uses it.
         unsafe { OptionSet::borrow(options) }?.options()
     };
+    // Here, because a completion has no room to name the option.
+    options.validate()?;
     Ok((PathBuf::from(OsStr::from_bytes(path.to_bytes())), options))
 }
 
@@ -230,8 +232,8 @@ pub unsafe extern "C" fn waldo_open(
 /// Like `waldo_open`, without waiting: the completion has the store. `path` and `options` are
 /// not used after the call. From any thread.
 ///
-/// Errors of the call: `WALDO_AGAIN`, `WALDO_INVALID_ARGUMENT`, `WALDO_IO` where the system
-/// refuses a thread, `WALDO_FORKED`; all others come with the completion.
+/// Errors of the call: `WALDO_OPTION`, `WALDO_AGAIN`, `WALDO_INVALID_ARGUMENT`, `WALDO_IO` where
+/// the system refuses a thread, `WALDO_FORKED`; all others come with the completion.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn waldo_open_async(
     path: *const c_char,

@@ -209,10 +209,11 @@ pub enum AppendError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryError {
-    /// The logs asked for are gone; the oldest that is left is `oldest`.
+    /// The logs asked for are gone; what is left begins at `oldest`.
     #[error("logs before {oldest} are trimmed")]
     Trimmed {
-        /// `seq_no` of the oldest log. `Cursor::From(oldest)` goes on from there.
+        /// The smallest `seq_no` that a log may have now. The oldest log has it, or a greater one
+        /// where numbers have gaps: `Cursor::From(oldest)` goes on there in either case.
         oldest: u64,
     },
 
