@@ -431,14 +431,31 @@ impl Engine {
         }
     }
 
-    /// Where the ring is full: fails the append at the front if it is not to wait.
+    /// Where the ring is full: fails the operation at the front, unless it is an append that is to
+    /// wait.
     fn refuse_full(&mut self, oldest: u64) -> bool {
-        let wait = self.config.retention != crate::options::Retention::Refuse;
-        if wait && !self.close_requested {
+        let waits = self.config.retention != crate::options::Retention::Refuse
+            && matches!(self.pending.front(), Some(Operation::Append { .. }));
+        if waits && !self.close_requested {
+            self.refuse_cuts(oldest);
             return false;
         }
         self.fail_front(AppendError::Full { oldest });
         true
+    }
+
+    /// Fails what cuts the log behind an append that waits for room: whoever is to make room by a
+    /// trim may be waiting for it.
+    fn refuse_cuts(&mut self, oldest: u64) {
+        let cuts = |operation: &Operation| {
+            matches!(operation, Operation::Truncate { .. } | Operation::Clear { .. })
+        };
+        while let Some(at) = self.pending.iter().position(cuts) {
+            let full = AppendError::Full { oldest };
+            let refused = self.pending.remove(at);
+            self.finished
+                .extend(refused.map(|operation| operation.fail(full.clone(), full.into())));
+        }
     }
 
     fn fail_front(&mut self, error: AppendError) {

@@ -9,6 +9,7 @@ use crate::engine::{Census, Operation};
 use crate::error::{Error, QueryError};
 use crate::reader::Appetite;
 use crate::worker::shared::Lane;
+use crate::worker::ticket::Reservation;
 
 /// Where a number falls.
 struct Place {
@@ -29,7 +30,9 @@ impl Waldo {
     ///
     /// [`Error::Poisoned`], [`Error::Closed`], [`Error::Forked`].
     pub async fn sync(&self) -> Result<(), Error> {
-        self.core()?.manage(Lane::Ordered, |done| Operation::Sync { done }).await
+        let core = self.core()?;
+        let place = core.place(Lane::Ordered).await?;
+        core.manage(place, |done| Operation::Sync { done }).await
     }
 
     /// Gives up the logs up to and with `up_to_seq_no`: readers do not get them any more, and
@@ -42,14 +45,15 @@ impl Waldo {
     /// so that logs must be counted, [`Error::Query`] where they cannot be read.
     pub async fn trim(&self, up_to_seq_no: u64) -> Result<(), Error> {
         let core = self.core()?;
+        let place = core.place(Lane::Urgent).await?;
         let _pass = core.gate.enter().await;
         let census = match self.locate(up_to_seq_no).await {
-            Ok(place) => place.census,
+            Ok(found) => found.census,
             // It is trimmed already, or will be in a moment.
             Err(QueryError::Trimmed { .. }) => None,
             Err(error) => return Err(read_error(error)),
         };
-        core.manage(Lane::Urgent, |done| Operation::Trim { up_to_seq_no, census, done }).await
+        core.manage(place, |done| Operation::Trim { up_to_seq_no, census, done }).await
     }
 
     /// Removes the logs after `after_seq_no`, which must be a log that is there, or the trim
@@ -66,16 +70,17 @@ impl Waldo {
     /// - [`Error::Poisoned`], [`Error::Closed`], [`Error::Forked`].
     pub async fn truncate(&self, after_seq_no: u64) -> Result<(), Error> {
         let core = self.core()?;
-        let _pass = core.gate.enter().await;
         loop {
+            let place = core.place(Lane::Ordered).await?;
+            let _pass = core.gate.enter().await;
             let epoch = core.published.progress.epoch();
-            let place = self.locate(after_seq_no).await.map_err(read_error)?;
-            if !place.exists {
+            let found = self.locate(after_seq_no).await.map_err(read_error)?;
+            if !found.exists {
                 return Err(Error::NotFound { seq_no: after_seq_no });
             }
-            let census = place.census;
+            let census = found.census;
             let operation = |done| Operation::Truncate { after_seq_no, census, epoch, done };
-            match core.manage(Lane::Ordered, operation).await {
+            match core.manage(place, operation).await {
                 // What was looked up is no longer true: another truncation was faster.
                 Err(Error::NotFound { .. }) if core.published.progress.epoch() != epoch => {}
                 result => return result,
@@ -91,8 +96,9 @@ impl Waldo {
     /// [`Error::Poisoned`], [`Error::Closed`], [`Error::Forked`].
     pub async fn clear(&self) -> Result<(), Error> {
         let core = self.core()?;
+        let place = core.place(Lane::Ordered).await?;
         let _pass = core.gate.enter().await;
-        core.manage(Lane::Ordered, |done| Operation::Clear { done }).await
+        core.manage(place, |done| Operation::Clear { done }).await
     }
 
     /// The blocking form of [`sync`](Self::sync).
@@ -203,13 +209,19 @@ impl Core {
         self.published.catalog.with_log(seq_no, |page| page.is_dense()).unwrap_or(true)
     }
 
+    /// Waits for a place in a lane. Never inside the gate: there, whoever waits for room keeps
+    /// those out who could make it.
+    async fn place(&self, lane: Lane) -> Result<Reservation, Error> {
+        self.shared.reserve(lane, 0).await.map_err(manage_error)
+    }
+
     /// Submits an operation, and waits for its end.
     async fn manage(
         &self,
-        lane: Lane,
+        place: Reservation,
         operation: impl FnOnce(crate::engine::Completion<Result<(), Error>>) -> Operation,
     ) -> Result<(), Error> {
-        let place = self.shared.reserve(lane, 0).await.map_err(manage_error)?;
+        let lane = place.lane();
         let (sender, receiver) = oneshot::channel();
         let done = place.completion(move |result| {
             let _ = sender.send(result);
