@@ -5,11 +5,11 @@
 //! in a forked child such a list would name threads that are not there, and whoever opens a
 //! store there would follow it.
 //!
-//! Under `cfg(loom)` they are models, for the tests named `races`.
+//! Under `cfg(waldo_loom)` they are models, for the tests named `races`.
 
-#[cfg(loom)]
+#[cfg(waldo_loom)]
 use loom::sync as primitives;
-#[cfg(not(loom))]
+#[cfg(not(waldo_loom))]
 use std::sync as primitives;
 use std::sync::PoisonError;
 use std::time::Duration;

@@ -5,10 +5,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-
 use crate::format::PAGE_HEADER_SIZE;
 use crate::index::{Candidate, SparseIndex};
+use crate::sync::RwLock;
 
 /// One use of a page, as far as it is stable.
 #[derive(Clone, Debug)]

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use event_listener::Event;
-
+use crate::sync::Event;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Lets one through at a time.

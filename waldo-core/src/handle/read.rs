@@ -13,6 +13,7 @@ use crate::error::QueryError;
 use crate::memory::ReadBuffer;
 use crate::memory::read_pool::SMALL_READ;
 use crate::reader::{self, Appetite, Plan, Position, Step};
+use crate::sync::spin_loop;
 use crate::worker::cold::{ColdRead, ReadDone};
 
 /// Where to read from.
@@ -121,7 +122,8 @@ impl Reading {
                 Ok(Step::Wait) => {
                     return Poll::Ready(end.map_or(Ok(Found::Tip), Err));
                 }
-                Ok(Step::Again | Step::Read(_)) => {}
+                // Where the worker is just truncating the log, it has not said so yet.
+                Ok(Step::Again | Step::Read(_)) => spin_loop(),
                 Err(QueryError::Trimmed { .. } | QueryError::Truncated { .. }) if self.oldest => {}
                 // The store was opened again since it was closed here, and overwrote them.
                 Err(QueryError::Corruption(_)) if progress.is_closed() => {

@@ -217,7 +217,7 @@ impl Waldo {
         block_on(receiver).unwrap_or_else(|_| Err(worker::panicked().into()))
     }
 
-    fn new(started: Started) -> Self {
+    pub(crate) fn new(started: Started) -> Self {
         let Started { path, shared, files, read_pool, limits, options, report, thread } = started;
         let core = Core {
             path,

@@ -6,6 +6,8 @@
 
 pub mod mapping;
 pub mod pool;
+#[cfg(all(test, waldo_loom))]
+mod races;
 pub mod read_pool;
 
 pub use pool::{BufferMut, Pool, Slice};

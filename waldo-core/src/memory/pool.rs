@@ -14,11 +14,9 @@ use std::ops::{Deref, Range};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use event_listener::Event;
-
 use super::mapping::Mapping;
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{Event, Mutex};
 
 /// A fixed number of buffers of equal size.
 #[derive(Debug)]

@@ -7,9 +7,7 @@
 
 use std::sync::Arc;
 
-use event_listener::Event;
-
-use crate::sync::Mutex;
+use crate::sync::{Event, Mutex};
 
 /// Bytes of the buffers that looking up single logs uses.
 pub const SMALL_READ: usize = 32 * 1024;

@@ -1,21 +1,30 @@
 //! What threads share state with.
 //!
-//! In every build but one these are the primitives of the standard library, `parking_lot`,
-//! `arc-swap` and `crossbeam`. Under `cfg(loom)` they are models of them: the tests named `races`
-//! walk through all interleavings of a few threads, and through all that the memory model allows
-//! each load to see. Reference counts stay those of the standard library.
+//! In every build but one these are the primitives of the standard library and of well-known
+//! crates. Under `cfg(waldo_loom)` they are models of them, and tests named `races` walk through
+//! all interleavings of a few threads, and all that the memory model allows each load to see:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg waldo_loom --cfg oneshot_loom" cargo test -p waldo-core --lib races
+//! ```
+//!
+//! Reference counts stay those of the standard library.
 
-#[cfg(loom)]
+#[cfg(waldo_loom)]
 mod model;
 
-#[cfg(loom)]
-pub(crate) use model::{ArcSwapOption, ArrayQueue, Mutex, SegQueue, atomic, spin_loop};
+#[cfg(waldo_loom)]
+pub(crate) use model::{
+    ArcSwapOption, ArrayQueue, Event, Mutex, RwLock, SegQueue, atomic, spin_loop, thread,
+};
 
-#[cfg(not(loom))]
+#[cfg(not(waldo_loom))]
 pub(crate) use {
     arc_swap::ArcSwapOption,
     crossbeam_queue::{ArrayQueue, SegQueue},
-    parking_lot::Mutex,
+    event_listener::Event,
+    parking_lot::{Mutex, RwLock},
     std::hint::spin_loop,
     std::sync::atomic,
+    std::thread,
 };

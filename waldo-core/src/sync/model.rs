@@ -1,12 +1,15 @@
 //! Models of the primitives, as weak as what they stand for promises to be.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 pub(crate) use loom::hint::spin_loop;
-use loom::sync::MutexGuard;
 pub(crate) use loom::sync::atomic;
-use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::sync::atomic::{AtomicUsize, Ordering, fence};
+use loom::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
+pub(crate) use loom::thread;
 
 /// A lock without poisoning, as that of `parking_lot`.
 #[derive(Debug, Default)]
@@ -19,6 +22,24 @@ impl<T> Mutex<T> {
 
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A lock for many readers or one writer, as that of `parking_lot`.
+#[derive(Debug, Default)]
+pub(crate) struct RwLock<T>(loom::sync::RwLock<T>);
+
+impl<T> RwLock<T> {
+    pub fn new(value: T) -> Self {
+        Self(loom::sync::RwLock::new(value))
+    }
+
+    pub fn read(&self) -> RwLockReadGuard<'_, T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn write(&self) -> RwLockWriteGuard<'_, T> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,5 +133,105 @@ impl<T> ArrayQueue<T> {
 
     pub fn capacity(&self) -> usize {
         self.capacity
+    }
+}
+
+/// Something that tasks wait for. A fence comes with every call.
+#[derive(Debug, Default)]
+pub(crate) struct Event(Mutex<Tasks>);
+
+#[derive(Debug, Default)]
+struct Tasks {
+    /// Oldest first.
+    waiting: Vec<Waiting>,
+    next_number: u64,
+}
+
+/// A task that waits, or is about to.
+#[derive(Debug)]
+struct Waiting {
+    number: u64,
+    notified: bool,
+    waker: Option<Waker>,
+}
+
+impl Tasks {
+    fn position(&self, number: u64) -> Option<usize> {
+        self.waiting.iter().position(|waiting| waiting.number == number)
+    }
+}
+
+impl Event {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn listen(&self) -> Listener<'_> {
+        let mut tasks = self.0.lock();
+        let number = tasks.next_number;
+        tasks.next_number += 1;
+        tasks.waiting.push(Waiting { number, notified: false, waker: None });
+        drop(tasks);
+        fence(Ordering::SeqCst);
+        Listener { event: self, number }
+    }
+
+    /// Sees to it that `count` tasks are notified.
+    pub fn notify(&self, count: usize) {
+        fence(Ordering::SeqCst);
+        let notified = self.0.lock().waiting.iter().filter(|waiting| waiting.notified).count();
+        self.notify_more(count.saturating_sub(notified));
+    }
+
+    /// Notifies `count` tasks besides those that are.
+    pub fn notify_additional(&self, count: usize) {
+        fence(Ordering::SeqCst);
+        self.notify_more(count);
+    }
+
+    fn notify_more(&self, count: usize) {
+        let mut tasks = self.0.lock();
+        let mut wakers = Vec::new();
+        for waiting in tasks.waiting.iter_mut().filter(|waiting| !waiting.notified).take(count) {
+            waiting.notified = true;
+            wakers.extend(waiting.waker.take());
+        }
+        drop(tasks);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// A task's wait for an [`Event`].
+#[derive(Debug)]
+pub(crate) struct Listener<'a> {
+    event: &'a Event,
+    number: u64,
+}
+
+impl Future for Listener<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut tasks = self.event.0.lock();
+        let Some(at) = tasks.position(self.number) else { return Poll::Ready(()) };
+        if tasks.waiting[at].notified {
+            tasks.waiting.remove(at);
+            return Poll::Ready(());
+        }
+        tasks.waiting[at].waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Listener<'_> {
+    fn drop(&mut self) {
+        let mut tasks = self.event.0.lock();
+        let Some(at) = tasks.position(self.number) else { return };
+        let was_notified = tasks.waiting.remove(at).notified;
+        drop(tasks);
+        if was_notified {
+            // It was meant for somebody who waits.
+            self.event.notify_more(1);
+        }
     }
 }

@@ -11,6 +11,8 @@
 //! the buffers of the whole tail, if they were held too, could exhaust the pool, readers are
 //! sent to the disk ([`Tail::is_open`]) until some are given back. A writer always finds a buffer.
 
+#[cfg(all(test, waldo_loom))]
+mod races;
 pub mod segment;
 pub mod waiters;
 

@@ -8,7 +8,7 @@ use std::task::Waker;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 
-const SHARDS: usize = if cfg!(loom) { 1 } else { 64 };
+const SHARDS: usize = if cfg!(waldo_loom) { 1 } else { 64 };
 
 /// The parked readers.
 #[derive(Debug)]

@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 use super::cold::ColdReads;
 use super::shared::Shared;
 use super::ticket;
-use crate::driver::files::Home;
 use crate::driver::{Completion, Driver, Request, Wait};
 use crate::engine::{Engine, Finished, Operation};
 
 /// As many acknowledgements take less time than a write.
 const FEW: usize = 64;
 
-/// Works until the store is closed, or the worker itself fails; then releases everything.
+/// Works until the store is closed, or the worker itself fails; then releases everything, `home`
+/// last.
 pub(super) fn run(
     shared: &Arc<Shared>,
-    home: Home,
+    home: impl Sized,
     engine: Engine,
     driver: Box<dyn Driver>,
     reads_max: usize,

@@ -14,9 +14,6 @@
 //! producer that finds this out after putting one there empties them itself, on another thread.
 
 use std::sync::Arc;
-use std::thread::ThreadId;
-
-use event_listener::Event;
 
 use super::cold::ColdRead;
 use super::ticket::Reservation;
@@ -25,7 +22,8 @@ use crate::engine::{Engine, Operation};
 use crate::error::{AppendError, Error, Poison};
 use crate::published::Published;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
-use crate::sync::{ArrayQueue, Mutex, SegQueue};
+use crate::sync::thread::{self, ThreadId};
+use crate::sync::{ArrayQueue, Event, Mutex, SegQueue};
 use crate::tail::Waiters;
 
 /// Operations that may be under way in the ordered lane.
@@ -118,7 +116,7 @@ impl Shared {
             closing: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             close: Mutex::new(Close::No),
-            worker: std::thread::current().id(),
+            worker: thread::current().id(),
         }
     }
 
@@ -131,7 +129,7 @@ impl Shared {
 
     /// Whether this is the worker's thread.
     pub fn is_worker(&self) -> bool {
-        std::thread::current().id() == self.worker
+        thread::current().id() == self.worker
     }
 
     /// Whether the worker is gone.
@@ -301,7 +299,9 @@ impl Shared {
     /// Says that the worker is about to sleep; `false` where there is something to do. For the
     /// worker only.
     pub(super) fn prepare_sleep(&self, takes_reads: bool, knows_closing: bool) -> bool {
-        self.sleeping.store(true, Ordering::Relaxed);
+        // An exchange, because loom lets a store come before exchanges that have seen what came
+        // before the store.
+        self.sleeping.swap(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         let idle = self.is_drained()
             && (!takes_reads || self.reads.is_empty())
@@ -371,7 +371,7 @@ impl Shared {
         if left.is_empty() {
             return;
         }
-        let thread = std::thread::Builder::new().name("waldo-end".to_owned());
+        let thread = thread::Builder::new().name("waldo-end".to_owned());
         let end = move || {
             crate::tsan::ignore_thread();
             drop(left);
