@@ -19,6 +19,8 @@ mod repair;
 mod run;
 pub(crate) mod shared;
 mod signals;
+#[cfg(test)]
+mod tests;
 pub(crate) mod ticket;
 
 use std::path::{Path, PathBuf};
