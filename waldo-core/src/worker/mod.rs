@@ -15,6 +15,8 @@
 
 pub(crate) mod backend;
 pub(crate) mod cold;
+#[cfg(all(test, waldo_loom))]
+mod races;
 mod repair;
 mod run;
 pub(crate) mod shared;
