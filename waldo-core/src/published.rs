@@ -51,18 +51,19 @@ impl Published {
     }
 
     /// Makes a truncation true for readers, whose frame starts at an offset of the newest page.
-    /// `within` is the count of logs that stay in the page where it falls.
+    /// `within` is the count of logs that stay in the page where it falls. Logs that it makes void
+    /// are gone before readers learn of it: who knows of a truncation is told of no other.
     pub(crate) fn truncate(&self, after_seq_no: u64, frame_offset: u64, within: u64) {
         self.catalog.truncate(after_seq_no, frame_offset, within);
-        self.progress.truncate(after_seq_no);
         self.tail.clear();
+        self.progress.truncate(after_seq_no);
     }
 
     /// The same, where all logs go and the next may have any number.
     pub(crate) fn clear(&self, frame_offset: u64) {
         self.catalog.truncate(0, frame_offset, 0);
+        self.tail.clear();
         self.progress.set_trimmed(0);
         self.progress.truncate(0);
-        self.tail.clear();
     }
 }

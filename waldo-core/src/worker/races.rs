@@ -315,3 +315,52 @@ fn a_clear_meets_a_reader() {
         reader.join().unwrap();
     });
 }
+
+/// A reader that knows of a truncation from the start got the logs that it had made void: they
+/// were taken out of the hot tail a moment too late. Nobody ever told the reader that they were
+/// void, and the logs that took their numbers were not for it any more.
+#[test]
+fn a_truncation_leaves_nothing_to_new_readers() {
+    check(Setup::default(), |waldo| {
+        block_on(waldo.append(&log(1))).unwrap();
+        block_on(waldo.append(&log(2))).unwrap();
+        let reader = thread::spawn({
+            let waldo = waldo.clone();
+            move || {
+                let mut stream = waldo.stream(Cursor::Trim);
+                let seen = stream.try_next().ok().flatten().map(|chunk| chunk.last_seq_no());
+                (stream, seen)
+            }
+        });
+        block_on(waldo.truncate(1)).unwrap();
+        let (mut stream, seen) = reader.join().unwrap();
+        match stream.try_next() {
+            Err(error) => {
+                assert_eq!((seen, error), (Some(2), QueryError::Truncated { tip: 1 }));
+            }
+            Ok(next) => assert_eq!(seen.or(next.map(|chunk| chunk.last_seq_no())), Some(1)),
+        }
+    });
+}
+
+/// The trim point was taken back before the logs were cleared away: for a moment, trimmed logs
+/// were there again.
+#[test]
+fn a_clear_shows_nothing_that_was_trimmed() {
+    check(Setup::default(), |waldo| {
+        block_on(waldo.append(&log(1))).unwrap();
+        block_on(waldo.append(&log(2))).unwrap();
+        block_on(waldo.trim(1)).unwrap();
+        let reader = thread::spawn({
+            let waldo = waldo.clone();
+            move || {
+                let mut stream = waldo.stream(Cursor::Trim);
+                if let Ok(Some(chunk)) = stream.try_next() {
+                    assert_eq!(chunk.iter().next().map(|log| log.seq_no()), Some(2));
+                }
+            }
+        });
+        block_on(waldo.clear()).unwrap();
+        reader.join().unwrap();
+    });
+}
