@@ -101,17 +101,25 @@ pub fn next(
     if position.after_seq_no >= tip {
         return Ok(Step::Wait);
     }
-    let trimmed = progress.trimmed();
-    if position.after_seq_no < trimmed {
-        return Err(QueryError::Trimmed { oldest: trimmed + 1 });
-    }
+    check_trimmed(published, position)?;
     if published.tail.is_open()
         && let Some(chunk) = hot(published, position)
     {
         return Ok(Step::Chunk(chunk));
     }
     position.hot = None;
-    Ok(cold(published, position, appetite).map_or(Step::Again, Step::Read))
+    let plan = cold(published, position, appetite);
+    // Where a page was given up since, the plan leads to the one behind it.
+    check_trimmed(published, position)?;
+    Ok(plan.map_or(Step::Again, Step::Read))
+}
+
+fn check_trimmed(published: &Published, position: &Position) -> Result<(), QueryError> {
+    let trimmed = published.progress.trimmed();
+    if position.after_seq_no < trimmed {
+        return Err(QueryError::Trimmed { oldest: trimmed + 1 });
+    }
+    Ok(())
 }
 
 /// Checks the bytes that were read for a plan, and moves the position behind their logs.

@@ -364,3 +364,23 @@ fn a_clear_shows_nothing_that_was_trimmed() {
         reader.join().unwrap();
     });
 }
+
+/// A reader looked whether its logs were trimmed, and then where they are. The page was given up
+/// in between, it was led to the page behind it, and said that the store was damaged.
+#[test]
+fn a_page_that_is_given_up_is_no_damage() {
+    let setup = Setup { tail_buffers: 0, page_capacity: 1, ..Setup::default() };
+    check(setup, |waldo| {
+        block_on(waldo.append(&log(1))).unwrap();
+        block_on(waldo.append(&log(2))).unwrap();
+        let reader = thread::spawn({
+            let mut stream = waldo.stream(Cursor::After(0));
+            move || match block_on(stream.next()) {
+                Ok(chunk) => assert_eq!(chunk.iter().next().map(|log| log.seq_no()), Some(1)),
+                Err(error) => assert_eq!(error, QueryError::Trimmed { oldest: 2 }),
+            }
+        });
+        block_on(waldo.append(&log(3))).unwrap();
+        reader.join().unwrap();
+    });
+}
