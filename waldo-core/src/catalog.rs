@@ -231,6 +231,22 @@ impl Catalog {
         self.pages.read().front().map(look)
     }
 
+    /// Whether the page file with this number is in any use.
+    #[must_use]
+    pub(crate) fn holds_file(&self, page: u32) -> bool {
+        self.pages.read().iter().any(|known| known.page == page)
+    }
+
+    /// Shows all uses, oldest first.
+    pub(crate) fn each(&self, look: impl FnMut(&PageUse)) {
+        self.pages.read().iter().for_each(look);
+    }
+
+    /// Shows all uses, newest first.
+    pub(crate) fn each_newest_first(&self, look: impl FnMut(&PageUse)) {
+        self.pages.read().iter().rev().for_each(look);
+    }
+
     /// Sums over all pages.
     #[must_use]
     pub fn totals(&self) -> Totals {
@@ -250,6 +266,12 @@ impl Catalog {
     /// Forgets the oldest use, whose page is about to be overwritten.
     pub(crate) fn pop_oldest(&self) -> Option<PageUse> {
         self.pages.write().pop_front()
+    }
+
+    /// Forgets all uses, and knows those of another catalog instead.
+    pub(crate) fn replace(&self, other: &Self) {
+        let pages = std::mem::take(&mut *other.pages.write());
+        *self.pages.write() = pages;
     }
 
     /// Takes stable frames up to `end` into the newest use.

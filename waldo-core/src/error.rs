@@ -241,6 +241,15 @@ pub enum QueryError {
     #[error("no logs in time")]
     Timeout,
 
+    /// Somebody interrupted the call. The logs that it would have returned are still to be read.
+    #[error("the call was interrupted")]
+    Interrupted,
+
+    /// The store that was followed is not there any more: its directory was removed, moved, or
+    /// holds another store now.
+    #[error("the store was removed, moved or replaced")]
+    Gone,
+
     /// A write or a sync failed, so that no newer log will come. What is there can be read.
     #[error("{0}")]
     Poisoned(#[from] Poison),

@@ -20,6 +20,7 @@ pub mod driver;
 #[doc(hidden)]
 pub mod engine;
 mod error;
+mod follow;
 mod fork;
 pub mod format;
 mod handle;
@@ -51,6 +52,9 @@ mod worker;
 pub use chunk::{Chunk, LogIter, QueryLogs};
 pub use engine::Appended;
 pub use error::{AppendError, Corruption, Error, LogError, Poison, QueryError};
+pub use follow::{
+    FollowMetadata, FollowOptions, Follower, Interrupter, VerifyProgress, Watch, verify,
+};
 pub use handle::{AppendOptions, BlockingIter, Cursor, Metadata, Sink, Stream, Waldo};
 pub use log::Log;
 pub use options::{Backend, CorruptionPolicy, Fault, IoMode, Memory, Options, Recovery, Retention};

@@ -137,21 +137,26 @@ pub fn absorb(
     let outcome = check.run(&buffer);
     let place = &plan.place;
     if let Err(Fault { offset, detail }) = outcome {
+        position.cold = None;
         if !published.catalog.holds(place.page_number) {
             // The page was put to another use while it was read.
-            position.cold = None;
             return Ok(Step::Again);
         }
-        let after_seq_no = check.last_seq_no.max(position.after_seq_no);
-        let corruption = Corruption { page: place.page, offset, after_seq_no, detail };
-        return Err(QueryError::Corruption(corruption));
+        // The frames before that are good: they come first, and the next read starts behind them.
+        let Some((end, last_seq_no)) = check.whole else {
+            let after_seq_no = check.last_seq_no.max(position.after_seq_no);
+            let corruption = Corruption { page: place.page, offset, after_seq_no, detail };
+            return Err(QueryError::Corruption(corruption));
+        };
+        (check.end, check.last_seq_no) = (end, last_seq_no);
+    } else {
+        position.least = check.least;
+        position.cold = Some(Resume {
+            page_number: place.page_number,
+            offset: place.offset + check.at as u64,
+            frame: check.frame.map(|frame| (frame.end, frame.incarnation)),
+        });
     }
-    position.least = check.least;
-    position.cold = Some(Resume {
-        page_number: place.page_number,
-        offset: place.offset + check.at as u64,
-        frame: check.frame.map(|frame| (frame.end, frame.incarnation)),
-    });
     let Some(start) = check.start else { return Ok(Step::Again) };
     let mut buffer = buffer;
     buffer.truncate(check.end);
@@ -254,6 +259,8 @@ struct Check<'a> {
     /// Where its last log ends.
     end: usize,
     last_seq_no: u64,
+    /// End and last log of the last frame of the chunk that is whole.
+    whole: Option<(usize, u64)>,
     /// The log before the next one, where that was seen.
     chain: Option<u64>,
     /// Bytes that would have been needed to go on.
@@ -298,6 +305,7 @@ impl<'a> Check<'a> {
             start: None,
             end: 0,
             last_seq_no: 0,
+            whole: None,
             chain: None,
             least: 0,
         }
@@ -390,6 +398,9 @@ impl<'a> Check<'a> {
     fn leave(&mut self, frame: Frame) -> Result<Go, Fault> {
         if frame.last_seq_no.is_some_and(|last| self.chain != Some(last)) {
             return self.fault("a frame ends before its last log");
+        }
+        if self.start.is_some() {
+            self.whole = Some((self.end, self.last_seq_no));
         }
         self.at = (frame.end - self.plan.place.offset) as usize;
         self.frame = None;

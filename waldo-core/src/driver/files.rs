@@ -239,6 +239,12 @@ pub fn page_path(home: &Path, id: u32) -> PathBuf {
     home.join(format!("{id:0PAGE_DIGITS$}{PAGE_SUFFIX}"))
 }
 
+/// The file in the directory `home` that is locked while the store is open, and names the process
+/// that has it open.
+pub(crate) fn lock_path(home: &Path) -> PathBuf {
+    home.join(LOCK_NAME)
+}
+
 /// Numbers of all page files that exist in the directory `home`, in ascending order.
 ///
 /// # Errors
@@ -529,7 +535,7 @@ fn refuse_foreign(path: &Path) -> Result<(), Error> {
 }
 
 fn take_lock(home: &Path) -> Result<File, Error> {
-    let path = home.join(LOCK_NAME);
+    let path = lock_path(home);
     let mut lock = OpenOptions::new()
         .read(true)
         .write(true)

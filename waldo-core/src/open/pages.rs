@@ -28,6 +28,11 @@ impl Sources {
     pub fn only(home: &Path, page: u32) -> Result<Self, Error> {
         Ok(Self { first: page, files: vec![open_existing(home, page)?] })
     }
+
+    /// The files that exist, with the numbers of their pages.
+    pub fn files(&self) -> impl Iterator<Item = (u32, &File)> {
+        (self.first..).zip(&self.files).filter_map(|(page, file)| Some((page, file.as_ref()?)))
+    }
 }
 
 impl PageSource for Sources {

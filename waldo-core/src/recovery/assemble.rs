@@ -17,6 +17,8 @@ pub struct Damage {
     pub corruption: Corruption,
     /// Page files, with their page number, that hold something which a cut would drop.
     pub pages: Vec<(u32, u64)>,
+    /// Logs before the first page are missing.
+    pub beheaded: bool,
 }
 
 /// What [`assemble`] found.
@@ -62,6 +64,25 @@ pub fn assemble(
     let report = chain.report(&log, scans, damage.is_some());
     let recovered = Recovered { repair, lossy, ..chain.recovered(layout, log, incarnation, scans) };
     Ok(Assembled { recovered, report, damage })
+}
+
+/// The log that pages tell which follow each other, oldest first. What it needs from before them
+/// counts as trimmed.
+///
+/// # Errors
+///
+/// The page that could not be read, with the system's error.
+pub(crate) fn replay(
+    source: &dyn PageSource,
+    layout: &Layout,
+    pages: &[&OpenedPage],
+) -> Result<Recovered, (u32, io::Error)> {
+    let mut log = Replay::of(source, layout, pages)?;
+    if !log.is_complete(pages) {
+        log.trimmed = log.first_prev_seq_no();
+    }
+    log.count_trimmed(source, layout)?;
+    Ok(Recovered { pages: log.pages, tip: log.tip, trimmed: log.trimmed, ..Recovered::default() })
 }
 
 /// The pages that follow each other from the oldest on, and the others.
@@ -130,6 +151,7 @@ impl<'a> Chain<'a> {
     fn damage(&self, layout: &Layout, log: &mut Replay) -> Option<Damage> {
         let behind = self.damage_behind(layout);
         let before = self.damage_before(layout, log);
+        let beheaded = before.is_some();
         let corruption = match (behind, before) {
             (Some(corruption), _) | (None, Some(corruption)) => corruption,
             (None, None) => return None,
@@ -141,7 +163,7 @@ impl<'a> Chain<'a> {
                 pages.push((*page, other.page_number));
             }
         }
-        Some(Damage { corruption, pages })
+        Some(Damage { corruption, pages, beheaded })
     }
 
     fn damage_behind(&self, layout: &Layout) -> Option<Corruption> {
@@ -288,7 +310,8 @@ fn link(sorted: Vec<&OpenedPage>) -> (Vec<&OpenedPage>, Vec<&OpenedPage>) {
     (linked, others)
 }
 
-fn follows(last: &OpenedPage, next: &OpenedPage) -> bool {
+/// Whether a page goes on where another one ends.
+pub(crate) fn follows(last: &OpenedPage, next: &OpenedPage) -> bool {
     next.open.predecessor_page_number == last.content.number
         && next.open.predecessor_end == last.content.end
         && next.first_tip == last.tip

@@ -14,10 +14,10 @@ mod window;
 use std::io;
 
 pub use assemble::{Assembled, Damage, assemble};
+pub(crate) use assemble::{follows, replay};
 pub use report::{Dropped, RecoveryReport};
-#[cfg(any(test, feature = "simulation"))]
-pub(crate) use scan::count_logs;
 pub use scan::{Evidence, OpenedPage, PageScan, scan_page};
+pub(crate) use scan::{count_logs, enter_page};
 
 use crate::catalog::PageUse;
 use crate::format::StoreId;

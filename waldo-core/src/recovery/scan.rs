@@ -98,6 +98,20 @@ pub fn scan_page(source: &dyn PageSource, layout: &Layout, page: u32) -> io::Res
     })
 }
 
+/// The start of a page: its open frame, and what its seal says where seals are trusted. Frames
+/// behind that are not looked at.
+///
+/// # Errors
+///
+/// The source's.
+pub(crate) fn enter_page(
+    source: &dyn PageSource,
+    layout: &Layout,
+    page: u32,
+) -> io::Result<Option<OpenedPage>> {
+    Ok(Scan::new(source, layout, page).enter()?.map(|walk| walk.opened))
+}
+
 /// Counts the logs up to and with `seq_no` among the good frames of a page that lie before
 /// `end`.
 ///

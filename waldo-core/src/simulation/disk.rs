@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::io;
 
+use parking_lot::Mutex;
+
 use crate::driver::{Completion, Io, Request};
 use crate::recovery::PageSource;
 use crate::simulation::random::Random;
@@ -38,6 +40,8 @@ pub struct Disk {
     pages: Vec<Page>,
     under_way: Vec<Pending>,
     faults: Faults,
+    /// Pages that writes to were completed, since somebody asked.
+    written: Mutex<BTreeSet<u32>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -117,7 +121,31 @@ impl Disk {
         Some(Completion { id, result, buffer: None })
     }
 
+    /// Has a part of a write under way arrive.
+    pub fn seep(&mut self, random: &mut Random) {
+        if self.under_way.is_empty() {
+            return;
+        }
+        let at = random.below(self.under_way.len() as u64) as usize;
+        let Some(pending) = self.under_way.get(at) else { return };
+        let (page, offset, bytes) = match &pending.request.io {
+            Io::Write { page, offset, parts, .. } => (*page, *offset, join(parts)),
+            Io::Zero { page, offset, len } => (*page, *offset, vec![0; *len]),
+            Io::Sync { .. } | Io::Read { .. } => return,
+        };
+        self.pages[page as usize].write_in_part(offset as usize, &bytes, random);
+    }
+
+    /// The pages that were written to since the last call.
+    #[must_use]
+    pub fn take_written(&self) -> BTreeSet<u32> {
+        std::mem::take(&mut self.written.lock())
+    }
+
     fn carry_out(&mut self, pending: Pending, random: &mut Random) -> Result<usize, i32> {
+        if let Io::Write { page, .. } | Io::Zero { page, .. } = &pending.request.io {
+            self.written.lock().insert(*page);
+        }
         let faults = self.faults;
         let unlucky = |times: u64, random: &mut Random| times > 0 && random.one_in(times);
         match pending.request.io {

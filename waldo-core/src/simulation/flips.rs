@@ -17,6 +17,7 @@ use crate::simulation::model::{Entry, State};
 use crate::simulation::random::Random;
 use crate::simulation::run::Summary;
 use crate::simulation::setup::Setup;
+use crate::simulation::witness;
 
 /// Reads every log of a recovered store.
 pub(super) fn read_recovered(
@@ -72,6 +73,7 @@ pub(super) fn flip_bits(
             + random.below(setup.config.page_size - PAGE_HEADER_SIZE as u64) as usize;
         damaged.flip(page, offset, random.below(8) as u32);
         summary.flips += 1;
+        follow_damaged(setup, &damaged, &whole, random)?;
         let found = setup.recover(&damaged, Recovery::Full, 1)?;
         if found.damage.is_some() {
             summary.corruptions += 1;
@@ -93,6 +95,31 @@ pub(super) fn flip_bits(
         }
     }
     Ok(())
+}
+
+/// Follows a damaged log: what is read is a prefix of what was there, unless an error says where
+/// it ends. What is missing at its end without one is no more than recovery would drop.
+fn follow_damaged(
+    setup: &Setup,
+    disk: &Disk,
+    whole: &[Entry],
+    random: &mut Random,
+) -> Result<(), String> {
+    let found = setup.recover(disk, Recovery::Full, 1)?;
+    match witness::read(setup, disk, random) {
+        Err(QueryError::Corruption(_)) => Ok(()),
+        Err(error) => Err(format!("a follower of a damaged store fails: {error}")),
+        Ok(read) if read == whole => Ok(()),
+        Ok(read) => {
+            let kept = read_recovered(setup, disk, &found)?;
+            let dropped = found.damage.is_none() && found.report.dropped.is_some();
+            if dropped && read == kept {
+                return Ok(());
+            }
+            let (read, whole) = (read.len(), whole.len());
+            Err(format!("a follower of a damaged store finds {read} of {whole} logs, no damage"))
+        }
+    }
 }
 
 /// Cuts a damaged log as `CorruptionPolicy::Truncate` does: afterwards it is sound, and holds what

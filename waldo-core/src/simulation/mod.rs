@@ -7,6 +7,7 @@
 //! - [`disk`]: completes requests out of order, late, short or with errors; on a crash keeps,
 //!   drops or tears each unsynced sector; flips bits;
 //! - [`model`]: what must be there after each operation;
+//! - `witness`: a follower that reads the disk meanwhile;
 //! - [`run`]: drives the engine and compares.
 
 pub mod disk;
@@ -16,6 +17,7 @@ pub mod random;
 pub mod run;
 mod session;
 mod setup;
+mod witness;
 
 #[cfg(test)]
 mod tests;

@@ -151,6 +151,16 @@ impl Model {
         appended || self.base.logs.get(&entry.seq_no) == Some(entry)
     }
 
+    /// Every log that was there at the last open, or submitted since.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Entry> {
+        let appended = self.events.iter().filter_map(|event| match event {
+            Event::Append(entries) => Some(entries),
+            Event::Truncate(_) | Event::Clear => None,
+        });
+        self.base.logs.values().chain(appended.flatten()).cloned().collect()
+    }
+
     /// The logs that a crash left, if they are what some prefix of the events leaves that has all
     /// certain ones.
     ///

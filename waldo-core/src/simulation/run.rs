@@ -3,8 +3,9 @@
 use crate::simulation::flips::flip_bits;
 use crate::simulation::model::State;
 use crate::simulation::random::Random;
-use crate::simulation::session::Session;
+use crate::simulation::session::{Left, Session};
 use crate::simulation::setup::Setup;
+use crate::simulation::witness::Witness;
 
 /// What happened in a run, summed up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +24,10 @@ pub struct Summary {
     pub poisoned: u64,
     /// Logs that readers saw.
     pub reads: u64,
+    /// Logs that a follower saw.
+    pub witnessed: u64,
+    /// Times that a follower was told that logs are gone, or void.
+    pub lapses: u64,
     /// Bits that were flipped.
     pub flips: u64,
     /// Flips that were found to be corruption.
@@ -38,6 +43,8 @@ impl std::ops::AddAssign for Summary {
         self.torn += other.torn;
         self.poisoned += other.poisoned;
         self.reads += other.reads;
+        self.witnessed += other.witnessed;
+        self.lapses += other.lapses;
         self.flips += other.flips;
         self.corruptions += other.corruptions;
     }
@@ -55,14 +62,22 @@ impl std::ops::AddAssign for Summary {
 pub fn run(seed: u64) -> Result<Summary, String> {
     let mut random = Random::new(seed);
     let setup = Setup::new(&mut random);
-    let mut disk = setup.blank_disk();
-    let mut state = State::default();
-    let mut trimmed = 0;
+    let mut left = Left {
+        disk: setup.blank_disk(),
+        state: State::default(),
+        trimmed: 0,
+        witness: Some(Witness::new(&setup, &mut random)?),
+    };
     let mut summary = Summary::default();
     for _ in 0..random.between(2, 4) {
-        let session = Session::open(&setup, disk, state, trimmed, &mut random, &mut summary)?;
-        (disk, state, trimmed) = session.run(&mut random, &mut summary)?;
+        let session = Session::open(&setup, left, &mut random, &mut summary)?;
+        left = session.run(&mut random, &mut summary)?;
+        if let Some(witness) = &mut left.witness {
+            summary.witnessed += std::mem::take(&mut witness.seen);
+            summary.lapses += std::mem::take(&mut witness.lapses);
+        }
     }
+    let Left { disk, state, trimmed, .. } = left;
     flip_bits(&setup, &disk, &state, trimmed, &mut random, &mut summary)?;
     Ok(summary)
 }

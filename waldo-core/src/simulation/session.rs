@@ -20,6 +20,7 @@ use crate::simulation::model::{Entry, Event, Model, State};
 use crate::simulation::random::Random;
 use crate::simulation::run::Summary;
 use crate::simulation::setup::Setup;
+use crate::simulation::witness::{Scene, Witness};
 
 /// Results of operations, as their completions leave them.
 #[derive(Default)]
@@ -63,18 +64,43 @@ pub(super) struct Session<'a> {
     opened_torn: bool,
     buffers: usize,
     queue: VecDeque<Operation>,
+    witness: Option<Witness>,
+    /// The newest log that was ever durable.
+    durable_max: u64,
+}
+
+/// What a session leaves behind.
+pub(super) struct Left {
+    pub disk: Disk,
+    pub state: State,
+    pub trimmed: u64,
+    /// Somebody who follows on, where the system survived.
+    pub witness: Option<Witness>,
+}
+
+impl Scene for Session<'_> {
+    fn stir(&mut self, random: &mut Random) {
+        match random.below(4) {
+            0 => self.disk.seep(random),
+            1 => self.pump(random),
+            _ => self.complete(random),
+        }
+    }
+
+    fn disk(&self) -> &Disk {
+        &self.disk
+    }
 }
 
 impl<'a> Session<'a> {
-    /// Recovers the disk, checks what is found against `state`, and starts an engine.
+    /// Recovers the disk, checks what is found against the state, and starts an engine.
     pub fn open(
         setup: &'a Setup,
-        disk: Disk,
-        state: State,
-        trimmed: u64,
+        left: Left,
         random: &mut Random,
         summary: &mut Summary,
     ) -> Result<Self, String> {
+        let Left { disk, state, trimmed, witness } = left;
         summary.opens += 1;
         let nonce = random.below(1000) as u32;
         let recovery = random.pick(&[Recovery::Full, Recovery::Fast]);
@@ -124,7 +150,13 @@ impl<'a> Session<'a> {
             buffers,
             queue: VecDeque::new(),
             published,
+            durable_max: witness.as_ref().map_or(0, |witness| witness.durable_max),
+            witness,
         };
+        if let Some(witness) = &mut session.witness {
+            witness.expect(&session.model.entries());
+            witness.look_everywhere();
+        }
         let read = session.read_all(trimmed)?;
         if read != session.model.latest().visible(trimmed) {
             return Err("what is read after opening is not what was recovered".into());
@@ -147,11 +179,7 @@ impl<'a> Session<'a> {
     }
 
     /// Works until a close or a crash; returns what is left.
-    pub fn run(
-        mut self,
-        random: &mut Random,
-        summary: &mut Summary,
-    ) -> Result<(Disk, State, u64), String> {
+    pub fn run(mut self, random: &mut Random, summary: &mut Summary) -> Result<Left, String> {
         if random.one_in(4) {
             self.serial = true;
             self.disk.set_faults(Faults {
@@ -164,6 +192,9 @@ impl<'a> Session<'a> {
         for _ in 0..random.between(20, 160) {
             self.act(random, summary)?;
             self.settle(summary)?;
+        }
+        if let Some(witness) = &mut self.witness {
+            witness.expect(&self.model.entries());
         }
         match random.below(3) {
             0 => self.close(random, summary),
@@ -187,6 +218,26 @@ impl<'a> Session<'a> {
         if random.one_in(2) {
             self.pump(random);
         }
+        if random.one_in(4) {
+            self.follow(random)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the witness read on, while the engine does too.
+    fn follow(&mut self, random: &mut Random) -> Result<(), String> {
+        let Some(mut witness) = self.witness.take() else { return Ok(()) };
+        witness.expect(&self.model.entries());
+        let followed = witness.follow(self, random);
+        // What cannot be written any more may be lost although it was seen.
+        if self.published.progress.poison().is_some() {
+            return Ok(());
+        }
+        followed?;
+        witness.durable_max = self.durable_max;
+        witness.truncated |= self.published.progress.epoch() > 0;
+        witness.check_durable()?;
+        self.witness = Some(witness);
         Ok(())
     }
 
@@ -206,12 +257,14 @@ impl<'a> Session<'a> {
         let mut finished = Vec::new();
         self.engine.take_finished(&mut finished);
         finished.into_iter().for_each(Finished::run);
+        self.durable_max = self.durable_max.max(self.published.progress.durable());
     }
 
     fn complete(&mut self, random: &mut Random) {
         for _ in 0..random.between(1, 4) {
             if let Some(completion) = self.disk.complete_one(random) {
                 self.engine.complete(&completion);
+                self.durable_max = self.durable_max.max(self.published.progress.durable());
             }
         }
         self.pump(random);
@@ -573,11 +626,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn close(
-        mut self,
-        random: &mut Random,
-        summary: &mut Summary,
-    ) -> Result<(Disk, State, u64), String> {
+    fn close(mut self, random: &mut Random, summary: &mut Summary) -> Result<Left, String> {
         let done = self.manage_done(0, Kind::Close);
         self.queue.push_back(Operation::Close { done });
         self.drain(random);
@@ -613,8 +662,18 @@ impl<'a> Session<'a> {
             return Err(format!("{free} of {} buffers came back", self.buffers));
         }
         let nonce = random.below(1000) as u32;
+        if let Some(witness) = &mut self.witness {
+            witness.note_written(&self.disk);
+        }
         let closed = self.disk.crash(Crash::Power, random);
         let again = self.setup.recover(&closed, Recovery::Full, nonce)?;
+        if let Some(witness) = &mut self.witness {
+            let found = read_recovered(self.setup, &closed, &again)?;
+            let (tip, trimmed) = (again.recovered.tip, again.recovered.trimmed);
+            // Where nothing is durable by itself, the seals may be lost.
+            let sealed = self.setup.config.durable;
+            witness.compare(&closed, tip, trimmed, &found, sealed)?;
+        }
         let leftover = |dropped: crate::recovery::Dropped| dropped.frame_count > 0;
         if again.report.dropped.is_some_and(leftover) && !self.opened_torn {
             return Err(format!("a closed store has a torn tail: {:?}", again.report));
@@ -624,12 +683,14 @@ impl<'a> Session<'a> {
         if kept != trimmed && self.setup.config.retention == Retention::Overwrite {
             return Err(format!("the trim point went from {trimmed} to {kept} by closing"));
         }
-        if kept == trimmed {
-            return Ok((closed, state, kept));
+        let is_kept = kept == trimmed;
+        let (disk, trimmed, witness) = (closed, kept, self.witness);
+        if is_kept {
+            return Ok(Left { disk, state, trimmed, witness });
         }
-        let found = read_recovered(self.setup, &closed, &again)?;
+        let found = read_recovered(self.setup, &disk, &again)?;
         let state = self.model.check_some(&found, tip, kept)?;
-        Ok((closed, state, kept))
+        Ok(Left { disk, state, trimmed, witness })
     }
 
     fn after(
@@ -652,7 +713,7 @@ impl<'a> Session<'a> {
         crash: Crash,
         random: &mut Random,
         summary: &mut Summary,
-    ) -> Result<(Disk, State, u64), String> {
+    ) -> Result<Left, String> {
         summary.crashes += 1;
         self.settle(summary)?;
         let poisoned = self.published.progress.poison().is_some();
@@ -691,6 +752,11 @@ impl<'a> Session<'a> {
         } else {
             self.model.check(&found, tip, trimmed, power)?
         };
-        Ok((disk, state, trimmed))
+        let mut witness = self.witness.filter(|_| !power);
+        if let Some(witness) = &mut witness {
+            witness.look_everywhere();
+            witness.compare(&disk, tip, trimmed, &found, false)?;
+        }
+        Ok(Left { disk, state, trimmed, witness })
     }
 }
