@@ -462,7 +462,8 @@ fn a_torn_tail_is_the_end_for_now(options: Options) {
     let mut follower = follow(&copy);
     assert_run(&rest(&mut follower), 1, 90);
     follower.check_end().unwrap();
-    assert!(!matches!(follower.blocking_next_timeout(Duration::from_millis(300)), Ok(_)));
+    let more = follower.blocking_next_timeout(Duration::from_millis(300));
+    assert_eq!(more.unwrap_err(), QueryError::Timeout);
     let report = waldo_core::verify(copy.path(), |_| std::ops::ControlFlow::Continue(()));
     let report = report.unwrap();
     assert!(report.cut.is_none() && report.dropped.is_some(), "{report:?}");

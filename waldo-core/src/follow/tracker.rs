@@ -273,6 +273,9 @@ impl Tracker {
         {
             return Ok(None);
         }
+        if settled.damage.is_some() {
+            return Err(QueryError::Corruption(corruption));
+        }
         if settled.mirror.end().0 < before.0 && settled.mirror.end().1 <= before.1 {
             // The page is being overwritten just now.
             place.suspect = None;

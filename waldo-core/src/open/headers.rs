@@ -92,6 +92,11 @@ impl Survey {
         self.pages.iter().any(|(known, state)| *known == page && *state == State::Good)
     }
 
+    /// The first damage to a header.
+    pub fn damage(&self) -> Option<Corruption> {
+        self.pages.iter().find_map(|(page, state)| state.damage(*page)).map(|(damage, _)| damage)
+    }
+
     /// Refuses damaged headers, or copies their files away and makes way for new ones, as the
     /// options say. Answers the first damage.
     pub fn settle_damage(

@@ -193,9 +193,7 @@ impl<'a> Session<'a> {
             self.act(random, summary)?;
             self.settle(summary)?;
         }
-        if let Some(witness) = &mut self.witness {
-            witness.expect(&self.model.entries());
-        }
+        self.brief();
         match random.below(3) {
             0 => self.close(random, summary),
             1 => self.crash(Crash::Process, random, summary),
@@ -226,19 +224,26 @@ impl<'a> Session<'a> {
 
     /// Lets the witness read on, while the engine does too.
     fn follow(&mut self, random: &mut Random) -> Result<(), String> {
+        self.brief();
         let Some(mut witness) = self.witness.take() else { return Ok(()) };
-        witness.expect(&self.model.entries());
         let followed = witness.follow(self, random);
         // What cannot be written any more may be lost although it was seen.
         if self.published.progress.poison().is_some() {
             return Ok(());
         }
         followed?;
-        witness.durable_max = self.durable_max;
-        witness.truncated |= self.published.progress.epoch() > 0;
-        witness.check_durable()?;
         self.witness = Some(witness);
-        Ok(())
+        self.brief();
+        self.witness.as_ref().map_or(Ok(()), Witness::check_durable)
+    }
+
+    /// Tells the witness what happened.
+    fn brief(&mut self) {
+        if let Some(witness) = &mut self.witness {
+            witness.expect(&self.model.entries());
+            witness.durable_max = self.durable_max;
+            witness.truncated |= self.published.progress.epoch() > 0;
+        }
     }
 
     fn pump(&mut self, random: &mut Random) {
