@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::format::seal::SealBody;
 use crate::format::{FRAME_HEADER_SIZE, PAGE_HEADER_SIZE, align_up};
+use crate::memory::read_pool::LARGE_READ;
 
 /// Size of the blocks that direct I/O reads and writes.
 pub const BLOCK_SIZE: usize = 4096;
@@ -403,13 +404,15 @@ impl Options {
     }
 
     /// Most bytes of memory that a store with these options takes for logs and indexes, whatever
-    /// its readers do: its buffers, one more for small appends that wait, and what readers read
-    /// into. Handles, queues and the program itself come on top, a few hundred kilobytes.
+    /// its readers do: its buffers, one more for small appends that wait, what readers read into,
+    /// and what logs are counted in before a trim or truncation. Handles, queues and the program itself come on top, a few hundred kilobytes.
     #[must_use]
     pub fn memory_max(&self) -> u64 {
         let index = self.index_capacity as u64 * 16 * u64::from(self.ring_size);
+        let count = self.buf_capacity.max(LARGE_READ) as u64;
         (self.buffer_count() as u64 + 1) * self.buf_capacity as u64
             + self.read_capacity as u64
+            + count
             + index
     }
 

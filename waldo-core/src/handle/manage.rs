@@ -7,6 +7,8 @@ use super::submit::manage_error;
 use super::waldo::{Core, Waldo};
 use crate::engine::{Census, Operation};
 use crate::error::{Error, QueryError};
+use crate::memory::ReadPool;
+use crate::memory::read_pool::LARGE_READ;
 use crate::reader::Appetite;
 use crate::worker::shared::Lane;
 use crate::worker::ticket::Reservation;
@@ -186,7 +188,11 @@ impl Waldo {
     /// Counts the logs after `start` up to and with `end`, and tells whether the last of them is
     /// `end` itself.
     async fn count(&self, start: u64, end: u64) -> Result<(u64, bool), QueryError> {
-        let mut stream = Stream::new(self.clone(), Cursor::After(start), Appetite::Scan);
+        // In memory of its own, since readers may hold on to theirs for ever. The gate lets one
+        // count at a time.
+        let pool = ReadPool::new(LARGE_READ);
+        let cursor = Cursor::After(start);
+        let mut stream = Stream::with_pool(self.clone(), cursor, Appetite::Scan, &pool);
         let (mut count, mut last) = (0, start);
         while last < end
             && let Some(chunk) = stream.next_or_tip().await?

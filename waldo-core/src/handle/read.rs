@@ -10,8 +10,8 @@ use std::task::{Context, Poll, ready};
 use super::waldo::Core;
 use crate::chunk::Chunk;
 use crate::error::QueryError;
-use crate::memory::ReadBuffer;
 use crate::memory::read_pool::SMALL_READ;
+use crate::memory::{ReadBuffer, ReadPool};
 use crate::reader::{self, Appetite, Plan, Position, Step};
 use crate::sync::spin_loop;
 use crate::worker::cold::{ColdRead, ReadDone};
@@ -46,6 +46,8 @@ pub(super) struct Reading {
     oldest: bool,
     /// A read may be made smaller than would be efficient.
     may_shrink: bool,
+    /// What logs from disk are read into.
+    pool: Arc<ReadPool>,
     io: Io,
 }
 
@@ -58,8 +60,8 @@ enum Io {
 }
 
 impl Reading {
-    /// Starts at a cursor.
-    pub fn new(core: &Core, cursor: Cursor, appetite: Appetite) -> Self {
+    /// Starts at a cursor, and reads into memory of a pool.
+    pub fn new(core: &Core, cursor: Cursor, appetite: Appetite, pool: &Arc<ReadPool>) -> Self {
         let progress = &core.published.progress;
         loop {
             let epoch = progress.epoch();
@@ -72,8 +74,14 @@ impl Reading {
             let position = Position::after(&core.published, seq_no);
             // A truncation in between would go unnoticed.
             if progress.epoch() == epoch {
-                let oldest = cursor == Cursor::Trim;
-                return Self { position, appetite, oldest, may_shrink: true, io: Io::Idle };
+                return Self {
+                    position,
+                    appetite,
+                    oldest: cursor == Cursor::Trim,
+                    may_shrink: true,
+                    pool: Arc::clone(pool),
+                    io: Io::Idle,
+                };
             }
         }
     }
@@ -148,7 +156,7 @@ impl Reading {
 
     /// Starts a read: at once, where the memory for it is there.
     fn start(&mut self, core: &Core, mut plan: Plan) -> Result<Step, QueryError> {
-        let pool = &core.read_pool;
+        let pool = &self.pool;
         if let Some(buffer) = pool.try_take(plan.len) {
             return self.read(core, plan, buffer);
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::read::{Cursor, Found, Reading};
 use super::waldo::{Core, Waldo};
 use crate::chunk::Chunk;
 use crate::error::QueryError;
+use crate::memory::ReadPool;
 use crate::reader::Appetite;
 use crate::tail::waiters::Place;
 
@@ -79,7 +81,18 @@ impl Waldo {
 
 impl Stream {
     pub(super) fn new(waldo: Waldo, cursor: Cursor, appetite: Appetite) -> Self {
-        let reading = Reading::new(waldo.core_anywhere(), cursor, appetite);
+        let pool = Arc::clone(&waldo.core_anywhere().read_pool);
+        Self::with_pool(waldo, cursor, appetite, &pool)
+    }
+
+    /// One that does not share its memory with the others.
+    pub(super) fn with_pool(
+        waldo: Waldo,
+        cursor: Cursor,
+        appetite: Appetite,
+        pool: &Arc<ReadPool>,
+    ) -> Self {
+        let reading = Reading::new(waldo.core_anywhere(), cursor, appetite, pool);
         Self { waldo, reading, place: None, over: false }
     }
 
