@@ -211,8 +211,9 @@ pub enum CorruptionPolicy {
     /// Opening fails with [`Error::Corruption`], and nothing is changed.
     #[default]
     Refuse,
-    /// The log is cut before the damage. The page files that are cut are copied to `quarantine/` in the home
-    /// directory first.
+    /// The log is cut before the damage. The page files that are cut are copied to `quarantine/` in
+    /// the home directory first. Where it cannot be told which page files are those of the store,
+    /// opening fails.
     Truncate,
 }
 

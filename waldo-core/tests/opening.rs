@@ -14,6 +14,7 @@ on_both_backends!(
     a_ring_with_kept_logs_does_not_shrink,
     missing_and_incomplete_files_are_made_anew,
     damaged_headers,
+    half_of_the_pages_are_those_of_another_store,
     damaged_logs_are_refused_or_cut,
     buffered_and_direct,
     stores_that_were_not_closed,
@@ -285,6 +286,23 @@ fn damaged_headers(options: Options) {
     waldo.blocking_close().unwrap();
     let waldo = open(&dir, options);
     assert_eq!(waldo.prev_seq_no(), Some(tip + 10));
+}
+
+/// Of two page files one was that of another store. The store was taken for that of the first page,
+/// and where damage was to be cut, it handed out the logs of the other one.
+fn half_of_the_pages_are_those_of_another_store(options: Options) {
+    let options = Options { ring_size: 2, ..options };
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    open(&dir, options).blocking_append(&logs(1, 100)).unwrap();
+    open(&other, options).blocking_append(&logs(1, 200)).unwrap();
+    std::fs::copy(page(other.path(), 0), page(dir.path(), 0)).unwrap();
+    let files = || [0, 1].map(|at| std::fs::read(page(dir.path(), at)).unwrap());
+    let before = files();
+    for corruption in [CorruptionPolicy::Refuse, CorruptionPolicy::Truncate] {
+        let refused = Waldo::blocking_open(dir.path(), Options { corruption, ..options });
+        assert!(matches!(refused, Err(Error::Corruption(_))), "{refused:?}");
+        assert!(files() == before, "something was changed");
+    }
 }
 
 fn damaged_logs_are_refused_or_cut(options: Options) {

@@ -26,6 +26,8 @@ pub(crate) struct Survey {
     /// nothing suggests that one ever did.
     pub geometry: Option<Geometry>,
     pages: Vec<(u32, State)>,
+    /// As many headers say something else: nobody can tell which pages are those of the store.
+    is_tied: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +67,7 @@ impl Survey {
             }
             found.push((page, read_header(home, page)?));
         }
-        let geometry = elect(&found);
+        let (geometry, is_tied) = elect(&found);
         let mut pages = Vec::new();
         for (page, decoded) in found {
             let state = match geometry {
@@ -74,7 +76,7 @@ impl Survey {
             };
             pages.push((page, state));
         }
-        Ok(Self { geometry, pages })
+        Ok(Self { geometry, pages, is_tied })
     }
 
     /// Numbers of the page files that exist, ascending.
@@ -108,7 +110,7 @@ impl Survey {
         let mut first = None;
         for (page, state) in &mut self.pages {
             let Some((corruption, keeps_frames)) = state.damage(*page) else { continue };
-            if options.corruption == CorruptionPolicy::Refuse {
+            if options.corruption == CorruptionPolicy::Refuse || self.is_tied {
                 return Err(corruption.into());
             }
             log::warn!("{corruption}; the file is copied to the quarantine and made anew");
@@ -144,16 +146,18 @@ fn read_header(home: &Path, page: u32) -> Result<Decoded, Error> {
     }
 }
 
-/// The geometry that most headers have; where two are as frequent, that of the lowest page.
-fn elect(found: &[(u32, Decoded)]) -> Option<Geometry> {
+/// The geometry that most headers have; where two are as frequent, that of the lowest page, and
+/// that it is so.
+fn elect(found: &[(u32, Decoded)]) -> (Option<Geometry>, bool) {
     let geometries =
         || found.iter().filter_map(|(_, decoded)| decoded.as_ref().ok()).map(Geometry::of);
     let mut votes: HashMap<Geometry, usize> = HashMap::new();
     for geometry in geometries() {
         *votes.entry(geometry).or_default() += 1;
     }
-    let most = votes.values().copied().max()?;
-    geometries().find(|geometry| votes.get(geometry) == Some(&most))
+    let most = votes.values().copied().max();
+    let is_tied = votes.values().filter(|count| Some(**count) == most).count() > 1;
+    (geometries().find(|geometry| votes.get(geometry).copied() == most), is_tied)
 }
 
 /// Judges a page of a store whose geometry is known from other headers, or this one.
