@@ -238,6 +238,64 @@ static void open_and_release(void)
     waldo_options_free(options);
 }
 
+/*
+ * What an operation was submitted on is released in its callback, which may run before the call
+ * that submitted it returns.
+ */
+struct brief {
+    waldo *store;
+    waldo_queue *queue;
+    waldo_stream *stream;
+    atomic_size_t closed;
+};
+
+static void release_at_once(void *context, const waldo_completion *done, size_t count)
+{
+    struct brief *brief = context;
+    for (size_t i = 0; i < count; i++) {
+        waldo_error fault;
+        waldo_chunk_release(done[i].chunk);
+        switch (done[i].kind) {
+        case WALDO_KIND_STREAM_NEXT:
+            waldo_stream_release(brief->stream);
+            break;
+        case WALDO_KIND_SYNC:
+            CHECK(waldo_close_async(brief->store, brief->queue, 0, &fault) == WALDO_OK);
+            break;
+        default:
+            EQUAL(done[i].kind, WALDO_KIND_CLOSE);
+            waldo_release(brief->store);
+            waldo_queue_release(brief->queue);
+            atomic_fetch_add(&brief->closed, 1);
+        }
+    }
+}
+
+static void brief_lives(void)
+{
+    static struct brief brief;
+    for (size_t round = 0; round < 100; round++) {
+        waldo *store = open_in_memory("brief");
+        waldo_queue *queue = NULL;
+        waldo_stream *stream = NULL;
+        waldo_error fault;
+        brief.store = store;
+        if (round == 0)
+            test_append(store, 1, "brief");
+        OK(waldo_queue_new_callback(4, release_at_once, &brief, &queue, &error));
+        OK(waldo_stream_new(store, WALDO_CURSOR_TRIM, 0, 0, &stream, &error));
+        brief.queue = queue;
+        brief.stream = stream;
+        /* From here on nothing of it is this thread's. */
+        EQUAL(waldo_stream_next_async(stream, queue, 0, &fault), WALDO_OK);
+        if (round % 2)
+            EQUAL(waldo_sync_async(store, queue, 0, &fault), WALDO_OK);
+        else
+            EQUAL(waldo_close_async(store, queue, 0, &fault), WALDO_OK);
+        test_await(&brief.closed, round + 1);
+    }
+}
+
 /* Forks while four threads append; the parent loses nothing, and children work on their own. */
 struct storm {
     waldo *store;
@@ -325,6 +383,7 @@ int main(void)
     cancel_against_complete();
     in_any_order();
     open_and_release();
+    brief_lives();
     if (TEST_BUSY_FORKS)
         fork_under_way();
     return 0;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use waldo_core::batch::{BatchLimits, check_log, check_payload};
 use waldo_core::{AppendError, AppendOptions, Appended, Log, Waldo};
 
-use crate::boundary::{array, call, flags, handle, may_block, panicked, set};
+use crate::boundary::{array, call, flags, handle, hold, may_block, panicked, set};
 use crate::error::{Failure, WaldoError};
 use crate::queue::Queue;
 use crate::status::waldo_status;
@@ -341,7 +341,7 @@ pub unsafe extern "C" fn waldo_append_async(
     // SAFETY: the pointers are NULL or valid, by the contract with the caller.
     unsafe {
         call(error, || {
-            let store = handle(store)?;
+            let store = hold(store)?;
             let queue = handle(queue)?;
             Logs::new(logs, count, flags)?.submit(&store, &queue, user_data)
         })
@@ -396,7 +396,7 @@ pub unsafe extern "C" fn waldo_append_packed_async(
     // SAFETY: the pointers are NULL or valid, by the contract with the caller.
     unsafe {
         call(error, || {
-            let store = handle(store)?;
+            let store = hold(store)?;
             let queue = handle(queue)?;
             let logs = unpack(base, len, ends, count)?;
             Logs::new(logs.as_ptr(), count, flags | ASSIGN)?.submit(&store, &queue, user_data)

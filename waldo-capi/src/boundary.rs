@@ -123,6 +123,17 @@ pub(crate) unsafe fn handle<T: Handle>(handle: *const T) -> Result<ManuallyDrop<
     Ok(handle)
 }
 
+/// Counts one more reference to a handle of this process, for a call that submits: what completes may
+/// be released in the callback, before that call has returned.
+///
+/// # Safety
+///
+/// As [`handle`], but for the beginning of the call.
+pub(crate) unsafe fn hold<T: Handle>(pointer: *const T) -> Result<Arc<T>, Failure> {
+    // SAFETY: by contract.
+    unsafe { handle(pointer) }.map(|handle| Arc::clone(&handle))
+}
+
 /// Gives a handle to C, which counts as one reference.
 pub(crate) fn give<T>(handle: Arc<T>) -> *mut T {
     Arc::into_raw(handle).cast_mut()

@@ -2,7 +2,7 @@
 
 use waldo_core::Error;
 
-use crate::boundary::{call, handle, may_block};
+use crate::boundary::{call, handle, hold, may_block};
 use crate::error::{Failure, WaldoError};
 use crate::queue::Queue;
 use crate::status::waldo_status;
@@ -24,7 +24,7 @@ unsafe fn submit(
     operation: impl FnOnce(&waldo_core::Waldo, Done) -> Result<(), Error>,
 ) -> Result<(), Failure> {
     // SAFETY: by contract.
-    let (store, queue) = unsafe { (handle(store)?, handle(queue)?) };
+    let (store, queue) = unsafe { (hold(store)?, handle(queue)?) };
     let waldo = store.open_waldo()?;
     let ticket = Ticket::new(&queue, Some(&store), user_data, kind)?;
     let done = move |result: Result<(), Error>| {

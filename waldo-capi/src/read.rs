@@ -6,7 +6,7 @@ use std::sync::Arc;
 use waldo_core::Cursor;
 
 use crate::boundary::{
-    call, flags, give, handle, may_block, not_forked, output, set, shielded, take, timeout,
+    call, flags, give, handle, hold, may_block, not_forked, output, set, shielded, take, timeout,
 };
 use crate::chunk::ChunkHandle;
 use crate::error::{Failure, WaldoError};
@@ -116,7 +116,7 @@ pub unsafe extern "C" fn waldo_query_async(
     // SAFETY: the pointers are NULL or valid, by the contract with the caller.
     unsafe {
         call(error, || {
-            let store = handle(store)?;
+            let store = hold(store)?;
             let queue = handle(queue)?;
             let cursor = cursor(cursor_kind, seq_no)?;
             flags(query_flags, WAIT)?;
@@ -211,7 +211,7 @@ pub unsafe extern "C" fn waldo_stream_next_async(
     // SAFETY: the pointers are NULL or valid, by the contract with the caller.
     unsafe {
         call(error, || {
-            let stream = handle(stream)?;
+            let stream = hold(stream)?;
             let queue = handle(queue)?;
             stream.submit(&queue, user_data)
         })

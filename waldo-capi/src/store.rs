@@ -10,8 +10,8 @@ use std::{panic, ptr};
 use waldo_core::{Error, Options, Waldo};
 
 use crate::boundary::{
-    Handle, call, give, handle, may_block, output, panicked, retain, set, shielded, take, text,
-    timeout,
+    Handle, call, give, handle, hold, may_block, output, panicked, retain, set, shielded, take,
+    text, timeout,
 };
 use crate::error::{Failure, WaldoError};
 use crate::options::OptionSet;
@@ -320,7 +320,7 @@ pub unsafe extern "C" fn waldo_close_async(
     // SAFETY: the pointers are NULL or valid, by the contract with the caller.
     unsafe {
         call(error, || {
-            let store = handle(store)?;
+            let store = hold(store)?;
             let queue = handle(queue)?;
             let ticket = Ticket::new(&queue, None, user_data, Kind::WALDO_KIND_CLOSE)?;
             store.close(Closer::Queue(ticket))
