@@ -50,6 +50,16 @@ fn an_installed_library_is_found_and_linked() {
     let mut command = Command::new(&shared);
     run(command.current_dir(&place).env("LD_LIBRARY_PATH", prefix.join("lib")));
 
+    // The C++ layer, which nothing but the prefix knows of.
+    if has("g++") {
+        let program = dir.path().join("layer");
+        let mut command = Command::new("g++");
+        command.arg("-std=c++17").arg(root().join("tests/cpp/layer.cpp")).arg("-o").arg(&program);
+        run(command.args(pkg_config(&prefix, &["--cflags", "--libs"])).arg("-lpthread"));
+        let mut command = Command::new(&program);
+        run(command.env("LD_LIBRARY_PATH", prefix.join("lib")));
+    }
+
     // The static library, beside another one that was written in Rust.
     let other = dir.path().join("other.rs");
     std::fs::write(
@@ -117,19 +127,23 @@ fn both_libraries_export_the_listed_symbols_only() {
 
 #[test]
 fn cmake_finds_it() {
-    if !has("cmake") {
+    if !has("cmake") || !has("g++") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
     let prefix = install(dir.path());
-    let source = root().join("tests/capi/header_twice.c");
+    let (c, cpp) = (root().join("tests/capi/header_twice.c"), root().join("tests/cpp/layer.cpp"));
     let text = format!(
-        "cmake_minimum_required(VERSION 3.10)\nproject(user C)\n\
+        "cmake_minimum_required(VERSION 3.10)\nproject(user C CXX)\n\
+         set(CMAKE_CXX_STANDARD 17)\nfind_package(Threads REQUIRED)\n\
          find_package(Waldo 0.1 REQUIRED)\n\
          foreach(kind shared static)\n\
          add_executable(user-${{kind}} {})\n\
-         target_link_libraries(user-${{kind}} waldo::${{kind}})\nendforeach()\n",
-        source.display()
+         target_link_libraries(user-${{kind}} waldo::${{kind}})\n\
+         add_executable(layer-${{kind}} {})\n\
+         target_link_libraries(layer-${{kind}} waldo::${{kind}} Threads::Threads)\nendforeach()\n",
+        c.display(),
+        cpp.display()
     );
     std::fs::write(dir.path().join("CMakeLists.txt"), text).unwrap();
     let build = dir.path().join("build");
@@ -139,5 +153,6 @@ fn cmake_finds_it() {
     run(Command::new("cmake").arg("--build").arg(&build));
     for kind in ["shared", "static"] {
         run(&mut Command::new(build.join(format!("user-{kind}"))));
+        run(&mut Command::new(build.join(format!("layer-{kind}"))));
     }
 }

@@ -35,6 +35,71 @@ pub fn compiler(variable: &str, otherwise: &str) -> Command {
     Command::new(std::env::var(variable).unwrap_or_else(|_| otherwise.to_owned()))
 }
 
+/// Has a compiler find the header and the shared library, here and when the program runs.
+pub fn link(command: &mut Command) -> &mut Command {
+    let shared = library("libwaldo.so");
+    let folder = shared.parent().unwrap().to_str().unwrap();
+    command.arg("-I").arg(root().join("include")).arg(&shared);
+    command.arg(format!("-Wl,-rpath,{folder}")).args(["-lpthread", "-ldl"])
+}
+
+/// How a program is built and run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    Nothing,
+    /// Memory errors, leaks, undefined behaviour.
+    Address,
+    /// Data races of the program.
+    Thread,
+    /// Memory errors and leaks, of the library, too.
+    Valgrind,
+}
+
+impl Check {
+    pub fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::Nothing | Self::Valgrind => &[],
+            Self::Address => &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+            Self::Thread => &["-fsanitize=thread"],
+        }
+    }
+
+    /// Whether this machine can do it; says so where it cannot.
+    pub fn is_possible(self, dir: &Path) -> bool {
+        if self == Self::Valgrind {
+            return has("valgrind");
+        }
+        let (source, program) = (dir.join("empty.c"), dir.join("empty"));
+        std::fs::write(&source, "int main(void) { return 0; }\n").unwrap();
+        let mut command = compiler("CC", "cc");
+        command.args(self.flags()).arg(&source).arg("-o").arg(&program);
+        let is_built = command.output().unwrap().status.success();
+        let is_possible = is_built && Command::new(&program).status().unwrap().success();
+        if !is_possible {
+            eprintln!("skipped: the compiler has no {:?}", self.flags());
+        }
+        is_possible
+    }
+
+    /// Runs a program in an empty directory; it says nothing where all is well.
+    pub fn run(self, program: &Path, backend: &str) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=5", "200"]);
+        if self == Self::Valgrind {
+            command.args(["valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full"]);
+            command.args(["--errors-for-leak-kinds=definite", "--show-leak-kinds=definite"]);
+            command.arg("--child-silent-after-fork=yes");
+        }
+        command.arg(program).current_dir(&dir).env("WALDO_TEST_BACKEND", backend);
+        let output = command.output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let name = program.display();
+        assert!(output.status.success(), "{name}, {self:?}: {}\n{errors}", output.status);
+        assert_eq!(errors, "", "{name}, {self:?}");
+    }
+}
+
 /// Runs a command, which must succeed; answers what it printed.
 pub fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
