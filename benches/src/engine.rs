@@ -2,6 +2,7 @@
 //! traits by the same load generators.
 
 use std::path::Path;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::rounds::Role;
@@ -40,6 +41,12 @@ pub trait Engine {
         None
     }
 
+    /// Whether a store may stay open between runs: it does nothing by itself then, and the disk
+    /// that it takes is bounded.
+    fn rests(&self) -> bool {
+        true
+    }
+
     /// Whether [`Store::tail`] works.
     fn follows(&self) -> bool {
         true
@@ -61,6 +68,16 @@ pub trait Store: Sync {
     ///
     /// What the engine says.
     fn producer(&self, index: usize) -> anyhow::Result<Box<dyn Producer + '_>>;
+
+    /// A handle for the `index`-th task that appends; `None` where appends block their thread.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says.
+    fn task_producer(&self, index: usize) -> anyhow::Result<Option<Box<dyn TaskProducer + '_>>> {
+        let _ = index;
+        Ok(None)
+    }
 
     /// A reader of all that the first producer appends from now on; `None` where the engine has
     /// no way to follow its log.
@@ -121,6 +138,19 @@ pub trait Producer: Send {
     fn depth(&self) -> usize {
         1
     }
+}
+
+/// The end of an append of a task.
+pub type Appending<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
+
+/// Appends logs from a task, without blocking its thread.
+pub trait TaskProducer: Send {
+    /// Appends, and is done when that is acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says.
+    fn append<'a>(&'a mut self, logs: &'a [&'a [u8]]) -> Appending<'a>;
 }
 
 /// Follows a log.

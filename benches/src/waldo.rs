@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use waldo_core::{AppendError, Backend, Cursor, IoMode, Log, Options, Stream, Waldo};
 
-use crate::engine::{Engine, Producer, Setup, Store, Tail, Waking};
+use crate::engine::{Appending, Engine, Producer, Setup, Store, Tail, TaskProducer, Waking};
 use crate::rounds::Role;
 use crate::workload::touch::Touching;
 
@@ -99,6 +99,10 @@ impl Store for WaldoStore {
         Ok(Box::new(WaldoProducer { waldo, depth, sender, receiver }))
     }
 
+    fn task_producer(&self, _: usize) -> anyhow::Result<Option<Box<dyn TaskProducer + '_>>> {
+        Ok(Some(Box::new(WaldoTask { waldo: &self.waldo })))
+    }
+
     fn tail(&self) -> anyhow::Result<Option<Tail<'_>>> {
         Ok(Some(Tail::Waking(Box::new(WaldoTail { stream: self.waldo.stream(Cursor::Tip) }))))
     }
@@ -151,6 +155,19 @@ impl Producer for WaldoProducer<'_> {
 
     fn depth(&self) -> usize {
         self.depth
+    }
+}
+
+struct WaldoTask<'a> {
+    waldo: &'a Waldo,
+}
+
+impl TaskProducer for WaldoTask<'_> {
+    fn append<'a>(&'a mut self, logs: &'a [&'a [u8]]) -> Appending<'a> {
+        Box::pin(async move {
+            self.waldo.append_assigned(logs).await?;
+            Ok(())
+        })
     }
 }
 

@@ -134,7 +134,7 @@ fn cases(
         ceilings(&work, options, common, &setup, effective_io(io, durable, &common.dir))?
     };
     let lead_in = options.lead_in.unwrap_or(options.disk / 4 * 5);
-    let load = produce::Load { bytes: options.bytes, seconds: options.seconds };
+    let load = produce::Load { bytes: options.bytes, seconds: options.seconds, task_threads: None };
     let start = Start::Steady { lead_in };
     let task = Task { work, setup, start, load: Load::Produce(load) };
     let waldos = options.waldo.engines(io);

@@ -40,6 +40,9 @@ pub struct Options {
     /// Bytes on disk that an engine may keep.
     #[arg(long, value_parser = size::parse, default_value = "512MiB")]
     pub disk: u64,
+    /// Threads that tasks are spread over; 0: no run with tasks.
+    #[arg(long, default_value_t = 1)]
+    pub task_threads: usize,
     /// Do not measure what the same I/O achieves without an engine.
     #[arg(long)]
     pub no_ceiling: bool,
@@ -89,10 +92,17 @@ fn cases(
         let io = append::effective_io(io, setup.durable, &common.dir);
         ceilings(&work, options, common, &setup, io)?
     };
-    let load = produce::Load { bytes: u64::MAX, seconds: options.seconds };
+    let load = produce::Load { bytes: u64::MAX, seconds: options.seconds, task_threads: None };
     let start = Start::Steady { lead_in: options.disk / 64 };
     let task = Task { work, setup, start, load: Load::Produce(load) };
-    set.extend(workload::cases(&options.waldo.engines(io), &task, common));
+    let waldos = options.waldo.engines(io);
+    set.extend(workload::cases(&waldos, &task, common));
+    if options.task_threads > 0 {
+        let task_threads = Some(options.task_threads);
+        let load = Load::Produce(produce::Load { task_threads, ..load });
+        let task = Task { load, ..task.clone() };
+        set.extend(workload::cases(&waldos, &task, common));
+    }
     if io == IoMode::Auto {
         set.extend(workload::cases(peers, &task, common));
     }

@@ -111,6 +111,7 @@ pub enum BackendArg {
     Auto,
     IoUring,
     Threads,
+    Memory,
 }
 
 impl From<IoArg> for IoMode {
@@ -129,6 +130,7 @@ impl From<BackendArg> for Backend {
             BackendArg::Auto => Self::Auto,
             BackendArg::IoUring => Self::IoUring,
             BackendArg::Threads => Self::Threads,
+            BackendArg::Memory => Self::Memory,
         }
     }
 }

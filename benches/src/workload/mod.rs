@@ -84,7 +84,8 @@ impl EngineCase {
         let store = self.engine.open(dir.path(), setup)?;
         if let Start::Steady { lead_in } = self.task.start {
             // At least one append, so that there is something to settle.
-            let load = produce::Load { bytes: lead_in.max(1), seconds: LEAD_IN_SECONDS_MAX };
+            let bytes = lead_in.max(1);
+            let load = produce::Load { bytes, seconds: LEAD_IN_SECONDS_MAX, task_threads: None };
             produce::run(&*store, setup, &load, self.seed)?;
             store.settle()?;
         }
@@ -105,13 +106,18 @@ impl EngineCase {
 
 impl Case for EngineCase {
     fn label(&self) -> Label {
-        let first = if self.task.start == Start::Fresh { ", first lap" } else { "" };
-        let who = format!("{}{first}", self.engine.name());
+        let mut who = self.engine.name();
+        if self.task.start == Start::Fresh {
+            who.push_str(", first lap");
+        }
+        if let Load::Produce(produce::Load { task_threads: Some(_), .. }) = self.task.load {
+            who.push_str(", tasks");
+        }
         Label::new(self.engine.role(), &self.task.work, who)
     }
 
     fn prepare(&mut self) -> anyhow::Result<()> {
-        if self.task.start != Start::Fresh {
+        if self.task.start != Start::Fresh && self.engine.rests() {
             self.open = Some(self.open()?);
         }
         Ok(())

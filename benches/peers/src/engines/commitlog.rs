@@ -8,7 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ::commitlog::message::{MessageBuf, MessageSet};
 use ::commitlog::{CommitLog as Log, LogOptions, ReadLimit};
-use waldo_bench::engine::{Engine, Producer, Setup, Store, Tail};
+use waldo_bench::engine::{Engine, Polled, Producer, Setup, Store, Tail};
+use waldo_bench::workload::touch::Touching;
 
 /// Bytes that a tail reads at once, at least.
 const READ_BYTES: usize = 1 << 20;
@@ -30,6 +31,11 @@ impl Engine for CommitLog {
         setup.durable.then_some("appends are not durable")
     }
 
+    /// It only grows.
+    fn rests(&self) -> bool {
+        false
+    }
+
     fn open(&self, dir: &Path, setup: &Setup) -> anyhow::Result<Box<dyn Store>> {
         let mut options = LogOptions::new(dir.join("log"));
         options.message_max_bytes(setup.batch_logs * (setup.log_bytes + 64));
@@ -49,8 +55,9 @@ impl Store for Open {
         Ok(Box::new(Handle { store: self, messages: MessageBuf::default() }))
     }
 
-    fn tail(&self) -> anyhow::Result<Option<Box<dyn Tail + '_>>> {
-        Ok(Some(Box::new(Follower { store: self, next: self.lock().next_offset() })))
+    fn tail(&self) -> anyhow::Result<Option<Tail<'_>>> {
+        let next = self.lock().next_offset();
+        Ok(Some(Tail::Polled(Box::new(Follower { store: self, next }))))
     }
 }
 
@@ -76,16 +83,13 @@ struct Follower<'a> {
     next: u64,
 }
 
-impl Tail for Follower<'_> {
-    fn poll(&mut self, visit: &mut dyn FnMut(&[u8])) -> anyhow::Result<usize> {
+impl Polled for Follower<'_> {
+    fn poll(&mut self, touching: &mut Touching) -> anyhow::Result<()> {
         let limit = ReadLimit::max_bytes(self.store.read_bytes);
         let messages = self.store.lock().read(self.next, limit)?;
-        let mut count = 0;
-        for message in messages.iter() {
-            visit(message.payload());
-            self.next = message.offset() + 1;
-            count += 1;
-        }
-        Ok(count)
+        let before = touching.logs();
+        touching.take(messages.iter().map(|message| message.payload()));
+        self.next += touching.logs() - before;
+        Ok(())
     }
 }

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use waldo_bench::engine::{Engine, Producer, Setup, Store, Tail};
+use waldo_bench::engine::{Engine, Polled, Producer, Setup, Store, Tail};
+use waldo_bench::workload::touch::Touching;
 
 /// The engine.
 pub struct PlainFile;
@@ -56,9 +57,9 @@ impl Store for Open {
         Ok(Box::new(Handle { store: self, buffer: Vec::new() }))
     }
 
-    fn tail(&self) -> anyhow::Result<Option<Box<dyn Tail + '_>>> {
+    fn tail(&self) -> anyhow::Result<Option<Tail<'_>>> {
         let next = self.tip.load(Ordering::Acquire);
-        Ok(Some(Box::new(Follower { store: self, next, buffer: Vec::new() })))
+        Ok(Some(Tail::Polled(Box::new(Follower { store: self, next, buffer: Vec::new() }))))
     }
 
     fn writes(&self) -> Option<u64> {
@@ -96,8 +97,8 @@ struct Follower<'a> {
     buffer: Vec<u8>,
 }
 
-impl Tail for Follower<'_> {
-    fn poll(&mut self, visit: &mut dyn FnMut(&[u8])) -> anyhow::Result<usize> {
+impl Polled for Follower<'_> {
+    fn poll(&mut self, touching: &mut Touching) -> anyhow::Result<()> {
         let store = self.store;
         let log = store.log_bytes as u64;
         let to_lap_end = store.limit - self.next % store.limit;
@@ -105,8 +106,8 @@ impl Tail for Follower<'_> {
         let len = new.min(to_lap_end).min((READ_BYTES / log).max(1) * log);
         self.buffer.resize(len as usize, 0);
         store.file.read_exact_at(&mut self.buffer, self.next % store.limit)?;
-        self.buffer.chunks_exact(store.log_bytes).for_each(visit);
+        touching.take(self.buffer.chunks_exact(store.log_bytes));
         self.next += len;
-        Ok((len / log) as usize)
+        Ok(())
     }
 }

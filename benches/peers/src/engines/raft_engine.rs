@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use protobuf::well_known_types::BytesValue;
 use raft_engine::{Config, Engine as Raft, LogBatch, MessageExt, ReadableSize};
-use waldo_bench::engine::{Engine, Producer, Setup, Store, Tail};
+use waldo_bench::engine::{Engine, Polled, Producer, Setup, Store, Tail};
+use waldo_bench::workload::touch::Touching;
 
 /// Raft group of the first producer.
 const FIRST_GROUP: u64 = 1;
@@ -55,9 +56,9 @@ impl Store for Open {
         Ok(Box::new(Handle { store: self, group, next, since_purge: 0, entries: Vec::new() }))
     }
 
-    fn tail(&self) -> anyhow::Result<Option<Box<dyn Tail + '_>>> {
+    fn tail(&self) -> anyhow::Result<Option<Tail<'_>>> {
         let next = self.tip.load(Ordering::Acquire) + 1;
-        Ok(Some(Box::new(Follower { store: self, next, entries: Vec::new() })))
+        Ok(Some(Tail::Polled(Box::new(Follower { store: self, next, entries: Vec::new() }))))
     }
 }
 
@@ -98,11 +99,11 @@ struct Follower<'a> {
     entries: Vec<BytesValue>,
 }
 
-impl Tail for Follower<'_> {
-    fn poll(&mut self, visit: &mut dyn FnMut(&[u8])) -> anyhow::Result<usize> {
+impl Polled for Follower<'_> {
+    fn poll(&mut self, touching: &mut Touching) -> anyhow::Result<()> {
         let end = (self.store.tip.load(Ordering::Acquire) + 1).min(self.next + FETCH);
         if self.next >= end {
-            return Ok(0);
+            return Ok(());
         }
         self.entries.clear();
         let count = self.store.raft.fetch_entries_to::<Indexed>(
@@ -112,11 +113,9 @@ impl Tail for Follower<'_> {
             None,
             &mut self.entries,
         )?;
-        for entry in &self.entries {
-            visit(&entry.value[8..]);
-        }
+        touching.take(self.entries.iter().map(|entry| &entry.value[8..]));
         self.next += count as u64;
-        Ok(count)
+        Ok(())
     }
 }
 

@@ -11,7 +11,8 @@ use ::rocksdb::{
     DB, DBCompactionStyle, DBCompressionType, FifoCompactOptions, Options, WriteBatch,
     WriteBatchIterator, WriteOptions,
 };
-use waldo_bench::engine::{Engine, Producer, Setup, Store, Tail};
+use waldo_bench::engine::{Engine, Polled, Producer, Setup, Store, Tail};
+use waldo_bench::workload::touch::Touching;
 
 /// The engine.
 pub struct RocksDb;
@@ -25,6 +26,11 @@ struct Open {
 impl Engine for RocksDb {
     fn name(&self) -> String {
         "rocksdb".to_owned()
+    }
+
+    /// It flushes and compacts in the background.
+    fn rests(&self) -> bool {
+        false
     }
 
     fn open(&self, dir: &Path, setup: &Setup) -> anyhow::Result<Box<dyn Store>> {
@@ -52,8 +58,9 @@ impl Store for Open {
         Ok(Box::new(Handle { store: self, options }))
     }
 
-    fn tail(&self) -> anyhow::Result<Option<Box<dyn Tail + '_>>> {
-        Ok(Some(Box::new(Follower { db: &self.db, next: self.db.latest_sequence_number() + 1 })))
+    fn tail(&self) -> anyhow::Result<Option<Tail<'_>>> {
+        let next = self.db.latest_sequence_number() + 1;
+        Ok(Some(Tail::Polled(Box::new(Follower { db: &self.db, next }))))
     }
 }
 
@@ -79,7 +86,7 @@ struct Follower<'a> {
 }
 
 struct Visit<'a> {
-    visit: &'a mut dyn FnMut(&[u8]),
+    touching: &'a mut Touching,
     /// Logs at the front of the batch that were seen before.
     skip: u64,
     count: u64,
@@ -88,7 +95,7 @@ struct Visit<'a> {
 impl WriteBatchIterator for Visit<'_> {
     fn put(&mut self, _: &[u8], value: &[u8]) {
         if self.count >= self.skip {
-            (self.visit)(value);
+            self.touching.take(std::iter::once(value));
         }
         self.count += 1;
     }
@@ -96,18 +103,15 @@ impl WriteBatchIterator for Visit<'_> {
     fn delete(&mut self, _: &[u8]) {}
 }
 
-impl Tail for Follower<'_> {
-    fn poll(&mut self, visit: &mut dyn FnMut(&[u8])) -> anyhow::Result<usize> {
-        let mut seen = 0;
+impl Polled for Follower<'_> {
+    fn poll(&mut self, touching: &mut Touching) -> anyhow::Result<()> {
         for batch in self.db.get_updates_since(self.next)? {
             let (first, batch) = batch?;
             let skip = self.next.saturating_sub(first);
-            let mut each = Visit { visit, skip, count: 0 };
+            let mut each = Visit { touching: &mut *touching, skip, count: 0 };
             batch.iterate(&mut each);
-            let new = each.count.saturating_sub(skip);
-            self.next += new;
-            seen += new;
+            self.next += each.count.saturating_sub(skip);
         }
-        Ok(seen as usize)
+        Ok(())
     }
 }
