@@ -15,6 +15,7 @@ __all__ = [
     "ExhaustedError",
     "ForkedError",
     "FullError",
+    "GoneError",
     "LockedError",
     "NewerError",
     "NotAStoreError",
@@ -227,6 +228,10 @@ class PoisonedError(_Told):
 
 class ClosedError(_Told):
     """The store is closed."""
+
+
+class GoneError(_Told):
+    """The directory of a store that is followed was removed, moved or replaced."""
 
 
 class BusyError(_Told, RuntimeError):

@@ -1,6 +1,6 @@
 """The native module. Everything in it is exported by `waldo`."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from types import TracebackType
 from typing import Final, Generic, Literal, Self, TypeAlias, TypeVar, final
 
@@ -14,6 +14,7 @@ _Io: TypeAlias = Literal["auto", "buffered", "direct"]
 _Retention: TypeAlias = Literal["overwrite", "hold", "refuse"]
 _Recovery: TypeAlias = Literal["full", "fast"]
 _CorruptionPolicy: TypeAlias = Literal["refuse", "truncate"]
+_Watch: TypeAlias = Literal["auto", "poll"]
 
 __version__: Final[str]
 
@@ -92,22 +93,62 @@ def open(
         StorageError: The system refused a call.
     """
 
-def follow(path: StrPath) -> Follower:
+def follow(
+    path: StrPath,
+    *,
+    durable_only: bool = False,
+    index_capacity: int = 256,
+    corruption: _CorruptionPolicy = "refuse",
+    watch: _Watch = "auto",
+    poll_interval: float = 0.02,
+) -> Follower:
     """Opens the store in the directory `path` for reading, without its writer's lock.
 
-    Another process may have it open and append to it. Outside of asyncio the store is open when
-    this returns; where an event loop runs in this thread, `await` it or use it in `async with`.
+    Another process may have it open and append to it. Nothing is written.
+
+    Args:
+        path: The directory.
+        durable_only: Serves only logs that later writes prove to be durable: the newest one is
+            served with the next append, or when the writer closes. Otherwise what is written
+            completely is served, and a power loss may take it back.
+        index_capacity: Entries kept in memory of each page's index, at least 2.
+        corruption: Where damage is found: raises `CorruptionError` (`"refuse"`), or serves what
+            comes before it (`"truncate"`). Nothing on disk is changed in either case.
+        watch: How it is noticed that something was written: by inotify where that works
+            (`"auto"`), or by looking every `poll_interval` seconds (`"poll"`).
+        poll_interval: Seconds.
 
     Raises:
         StoreNotFoundError: There is no store.
+        OptionError: An option has a value that cannot work.
         NotAStoreError, NewerError: The directory holds something else.
+        CorruptionError: Logs that had been durable are damaged.
         StorageError: The system refused a call.
+    """
+
+def verify(
+    path: StrPath, progress: Callable[[VerifyProgress], object] | None = None
+) -> RecoveryReport:
+    """Checks every checksum of the store in the directory `path`, without its writer's lock, also
+    while somebody appends. Nothing is written.
+
+    Args:
+        path: The directory.
+        progress: Called with how far it is, every few hundred kilobytes. What it raises ends the
+            check.
+
+    Returns:
+        What opening would find: `dropped` is a torn tail, or what a writer is just writing; `cut`
+        is damage, `None` where the store is intact.
+
+    Raises:
+        StoreNotFoundError, NotAStoreError, NewerError, StorageError
     """
 
 def probe(path: StrPath | None = None) -> list[Finding]:
     """Finds out whether the system is fit for Waldo, and the file system of `path`, too.
 
-    Nothing is left behind. Works without any of what is looked for, only more slowly.
+    Nothing is left behind. Everything works without much of what is looked for, more slowly.
     """
 
 def After(seq_no: int) -> Cursor:
@@ -605,24 +646,41 @@ class Waldo:
 
 @final
 class Follower:
-    """A store that is read while another process may write it. Made by `waldo.follow`."""
+    """A store that is read while another process may write it. Made by `waldo.follow`.
+
+    Every stream of it is a reader of its own, and keeps its own view of the files.
+    """
 
     def query(self, cursor: Cursor) -> Stream:
-        """Reads the logs from `cursor` on that are there now: a stream that ends."""
+        """Reads the logs from `cursor` on that are there now: a stream that ends.
+
+        At its end it looks whether the log really ends there, or damage hides more.
+
+        Raises:
+            WaldoError: As `waldo.follow`.
+        """
 
     def stream(self, cursor: Cursor) -> Stream:
-        """Reads the logs from `cursor` on, and then waits for what the writer appends."""
+        """Reads the logs from `cursor` on, and then waits for what the writer appends.
+
+        It raises `GoneError` where the directory is removed or replaced, once all logs were read.
+
+        Raises:
+            WaldoError: As `waldo.follow`.
+        """
+
+    def cursor_of_last(self, count: int) -> Cursor:
+        """The place before the newest `count` logs, or the oldest log where there are fewer."""
+
+    def metadata(self) -> FollowMetadata:
+        """What the store holds now. Reads up to the newest log."""
 
     @property
     def path(self) -> str:
         """Directory of the store, as an absolute path."""
 
-    @property
-    def prev_seq_no(self) -> int:
-        """The newest log that can be read; 0 where there is none."""
-
     def close(self) -> None:
-        """Ends the streams, and gives up the files. More than once does no harm."""
+        """Gives up the files. Its streams go on. More than once does no harm."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -632,15 +690,97 @@ class Follower:
         traceback: TracebackType | None,
         /,
     ) -> None: ...
-    def __aenter__(self) -> Ticket[Self]: ...
-    def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> Ticket[None]: ...
-    def __await__(self) -> Generator[object, None, Self]: ...
+
+@final
+class FollowMetadata:
+    """What a store that is followed holds, in numbers."""
+
+    @property
+    def store_id(self) -> str:
+        """The random identity of the store, as 32 hexadecimal digits."""
+
+    @property
+    def format_version(self) -> int:
+        """Version of the format on disk."""
+
+    @property
+    def after_seq_no(self) -> int:
+        """Every log up to and with this one is gone."""
+
+    @property
+    def prev_seq_no(self) -> int:
+        """The newest log that is served; 0 where there is none."""
+
+    @property
+    def durable_seq_no(self) -> int:
+        """The newest log that is proven durable by what is on disk; 0 where there is none. The
+        writer knows of more."""
+
+    @property
+    def log_count(self) -> int:
+        """Logs that can be read."""
+
+    @property
+    def page_count(self) -> int:
+        """Pages that hold logs."""
+
+    @property
+    def ring_size(self) -> int:
+        """Page files."""
+
+    @property
+    def file_capacity(self) -> int:
+        """Bytes of each page file."""
+
+    @property
+    def frame_alignment(self) -> int:
+        """4,096 where the store was made for direct I/O, 8 otherwise."""
+
+    @property
+    def disk_size(self) -> int:
+        """Bytes on disk, the page files at their full size."""
+
+    @property
+    def index_count(self) -> int:
+        """Entries of all pages' indexes."""
+
+    @property
+    def index_size(self) -> int:
+        """Bytes of memory that the indexes take."""
+
+    @property
+    def incarnation(self) -> int:
+        """How often the store had been opened when its newest log was written."""
+
+    @property
+    def writer_pid(self) -> int | None:
+        """The process that has the store open for writing, as far as can be told."""
+
+    @property
+    def watches(self) -> bool:
+        """Whether changes are noticed by inotify, not by polling."""
+
+    def as_dict(self) -> dict[str, object]:
+        """The attributes by name."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: None  # type: ignore[assignment]
+
+@final
+class VerifyProgress:
+    """How far `verify` is."""
+
+    @property
+    def bytes_done(self) -> int:
+        """Bytes that were checked."""
+
+    @property
+    def bytes_total(self) -> int:
+        """Bytes that there are to check."""
+
+    @property
+    def page_count(self) -> int:
+        """Pages that were checked."""
 
 @final
 class Finding:
@@ -648,23 +788,29 @@ class Finding:
 
     @property
     def name(self) -> str:
-        """What was looked at: `"kernel"`, `"io_uring"`, `"memory_lock"`, `"huge_pages"`,
-        `"file_system"`, `"fsync"`."""
+        """What was looked at, such as `"io_uring"`."""
 
     @property
-    def ok(self) -> bool:
-        """Whether Waldo can use it."""
+    def state(self) -> Literal["ok", "degraded", "unusable"]:
+        """Whether it is as it should be."""
 
     @property
-    def detail(self) -> str:
+    def value(self) -> str:
         """What was found."""
 
     @property
-    def hint(self) -> str | None:
-        """What to do about it, where it is not as it should be."""
+    def meaning(self) -> str:
+        """What that means for Waldo."""
+
+    @property
+    def advice(self) -> str:
+        """What to do about it; empty where there is nothing to do."""
 
     def as_dict(self) -> dict[str, object]:
         """The attributes by name."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: None  # type: ignore[assignment]
 
 @final
 class Options:
