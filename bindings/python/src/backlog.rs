@@ -1,0 +1,108 @@
+//! What was submitted while the store had no room for it.
+//!
+//! A thread that runs an event loop must not wait for room. What it submits then goes on here, in
+//! order, on a thread that there is only as long as something waits. Others wait for room
+//! themselves.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use waldo_core::AppendError;
+
+use crate::wait;
+
+/// Something that waits for room. It tells everybody concerned how it ended, also when it is
+/// refused, or dropped.
+pub type Job = Pin<Box<dyn Future<Output = Result<(), AppendError>> + Send>>;
+
+/// Jobs in order.
+#[derive(Default)]
+pub struct Backlog {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    /// There is a thread that carries them out.
+    is_running: bool,
+    /// Who wants to know when nothing waits any more.
+    waiting: Vec<Waker>,
+}
+
+impl Backlog {
+    /// Whether something waits, so that what is submitted now has to queue behind it.
+    pub fn is_running(&self) -> bool {
+        self.lock().is_running
+    }
+
+    /// Ready when nothing waits.
+    pub fn poll_settled(&self, context: &Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if !state.is_running {
+            return Poll::Ready(());
+        }
+        if !state.waiting.iter().any(|known| known.will_wake(context.waker())) {
+            state.waiting.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Adds a job.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses a thread; the job was dropped.
+    pub fn push(self: &Arc<Self>, job: Job) -> io::Result<()> {
+        let mut state = self.lock();
+        state.jobs.push_back(job);
+        if state.is_running {
+            return Ok(());
+        }
+        let own = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("waldo-backlog".to_owned());
+        match thread.spawn(move || own.run()) {
+            Ok(_) => {
+                state.is_running = true;
+                Ok(())
+            }
+            Err(error) => {
+                let jobs = std::mem::take(&mut state.jobs);
+                drop(state);
+                drop(jobs);
+                Err(error)
+            }
+        }
+    }
+
+    fn run(&self) {
+        while let Some(job) = self.next() {
+            // Who is concerned was told how it ended, also after a panic, which dropped the job.
+            if catch_unwind(AssertUnwindSafe(|| wait::block_on_detached(job))).is_err() {
+                log::error!("a job of the backlog panicked");
+            }
+        }
+    }
+
+    /// The next job; where there is none the thread is to end.
+    fn next(&self) -> Option<Job> {
+        let mut state = self.lock();
+        let job = state.jobs.pop_front();
+        if job.is_none() {
+            state.is_running = false;
+            let waiting = std::mem::take(&mut state.waiting);
+            drop(state);
+            waiting.into_iter().for_each(Waker::wake);
+        }
+        job
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
