@@ -121,6 +121,26 @@ impl Wait {
         stepped
     }
 
+    /// The task was cancelled: nobody waits any more, though something may still hold this.
+    #[pyo3(signature = (kind, value=None, traceback=None, /))]
+    fn throw(
+        &self,
+        kind: &Bound<'_, PyAny>,
+        value: Option<&Bound<'_, PyAny>>,
+        traceback: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let _ = traceback;
+        self.close();
+        Err(PyErr::from_value(value.unwrap_or(kind).clone()))
+    }
+
+    /// Nobody waits any more.
+    fn close(&self) {
+        if let Some(place) = self.take_place() {
+            self.source.leave(&place.waker);
+        }
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.source.traverse(&visit)?;
         // Locked: it is in use, and so no garbage.
@@ -140,8 +160,6 @@ impl Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        if let Some(place) = self.take_place() {
-            self.source.leave(&place.waker);
-        }
+        self.close();
     }
 }

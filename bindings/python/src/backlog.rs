@@ -12,8 +12,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use pyo3::prelude::*;
 use waldo_core::AppendError;
 
+use crate::errors::{self, Raise};
 use crate::wait;
 
 /// Something that waits for room. It tells everybody concerned how it ended, also when it is
@@ -35,6 +37,21 @@ struct State {
     waiting: Vec<Waker>,
 }
 
+/// Why a job was not accepted.
+pub enum Refusal {
+    Append(AppendError),
+    NoThread(io::Error),
+}
+
+impl Raise for Refusal {
+    fn raise(&self, py: Python<'_>) -> PyErr {
+        match self {
+            Self::Append(error) => error.raise(py),
+            Self::NoThread(error) => errors::no_thread(py, error),
+        }
+    }
+}
+
 impl Backlog {
     /// Whether something waits, so that what is submitted now has to queue behind it.
     pub fn is_running(&self) -> bool {
@@ -53,13 +70,42 @@ impl Backlog {
         Poll::Pending
     }
 
+    /// Makes a job and has it go on as far as it gets, where nothing waits; else, or where that is
+    /// not to its end, it waits.
+    ///
+    /// `make` is told which. A job that is to wait holds no buffer of the pool: the one before it
+    /// may be waiting for just that.
+    ///
+    /// # Errors
+    ///
+    /// What the job answered, where it went to its end; the system refuses a thread.
+    pub fn enter(
+        self: &Arc<Self>,
+        make: impl FnOnce(bool) -> Result<Job, AppendError>,
+    ) -> Result<(), Refusal> {
+        // Locked all the while: nothing gets in between.
+        let state = self.lock();
+        let is_free = !state.is_running;
+        let mut job = make(is_free).map_err(Refusal::Append)?;
+        if is_free {
+            let mut context = Context::from_waker(Waker::noop());
+            if let Poll::Ready(result) = job.as_mut().poll(&mut context) {
+                return result.map_err(Refusal::Append);
+            }
+        }
+        self.add(state, job).map_err(Refusal::NoThread)
+    }
+
     /// Adds a job.
     ///
     /// # Errors
     ///
     /// The system refuses a thread; the job was dropped.
     pub fn push(self: &Arc<Self>, job: Job) -> io::Result<()> {
-        let mut state = self.lock();
+        self.add(self.lock(), job)
+    }
+
+    fn add(self: &Arc<Self>, mut state: MutexGuard<'_, State>, job: Job) -> io::Result<()> {
         state.jobs.push_back(job);
         if state.is_running {
             return Ok(());

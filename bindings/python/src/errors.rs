@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use pyo3::call::PyCallArgs;
-use pyo3::exceptions::PyTimeoutError;
+use pyo3::exceptions::{PySystemExit, PyTimeoutError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use waldo_core::{AppendError, Corruption, Error, Poison, QueryError};
+
+use crate::exit;
 
 /// An error that has an exception.
 pub trait Raise {
@@ -24,8 +26,18 @@ fn exception<'py>(py: Python<'py>, class: &str, arguments: impl PyCallArgs<'py>)
     instance.map_or_else(|error| error, PyErr::from_value)
 }
 
-pub fn closed(py: Python<'_>, what: &str) -> PyErr {
-    exception(py, "ClosedError", (format!("the {what} is closed"),))
+pub fn store_closed(py: Python<'_>) -> PyErr {
+    // Threads that are left when the interpreter exits are daemons, which cannot know that their
+    // store was closed for that: they end as threads do that exit, without a word.
+    match exit::is_daemon_at_exit(py) {
+        Ok(false) => exception(py, "ClosedError", ("the store is closed",)),
+        Ok(true) => PySystemExit::new_err(()),
+        Err(error) => error,
+    }
+}
+
+pub fn stream_closed(py: Python<'_>) -> PyErr {
+    exception(py, "ClosedError", ("the stream has ended",))
 }
 
 pub fn forked(py: Python<'_>) -> PyErr {
@@ -101,7 +113,7 @@ impl Raise for Error {
             Self::Query(error) => error.raise(py),
             Self::Append(error) => error.raise(py),
             Self::Poisoned(poison) => poison.raise(py),
-            Self::Closed => closed(py, "store"),
+            Self::Closed => store_closed(py),
             Self::Forked => forked(py),
             _ => exception(py, "WaldoError", (message,)),
         }
@@ -134,7 +146,7 @@ impl Raise for AppendError {
             }
             Self::Timeout => timeout("not acknowledged in time; the logs may have been appended"),
             Self::Poisoned(poison) => poison.raise(py),
-            Self::Closed => closed(py, "store"),
+            Self::Closed => store_closed(py),
             Self::Forked => forked(py),
             _ => exception(py, "WaldoError", (message,)),
         }
@@ -155,7 +167,7 @@ impl Raise for QueryError {
             }
             Self::Timeout => timeout("no logs in time"),
             Self::Poisoned(poison) => poison.raise(py),
-            Self::Closed => closed(py, "store"),
+            Self::Closed => store_closed(py),
             Self::Forked => forked(py),
             _ => exception(py, "WaldoError", (message,)),
         }

@@ -6,7 +6,7 @@
 //! - `sink`: buffered writers; `cursor`, `records`: values;
 //! - `ticket`, `outcome`: results to come; `wait`: waiting for them on a thread; `awaitable`,
 //!   `event_loop`, `event_fd`: in asyncio and other loops;
-//! - `errors`: exceptions; `process`: forks.
+//! - `errors`: exceptions; `process`: forks; `exit`: the end of the interpreter.
 //!
 //! The threads of the engine never take the interpreter's lock, nor touch an object of Python's:
 //! they complete an [`outcome::Outcome`] or wake a waker, and whoever waits does the rest.
@@ -19,6 +19,7 @@ mod cursor;
 mod errors;
 mod event_fd;
 mod event_loop;
+mod exit;
 mod log;
 mod management;
 mod numbers;
@@ -46,13 +47,13 @@ mod _waldo {
     #[pymodule_export]
     use super::cursor::{PyCursor, after, from};
     #[pymodule_export]
+    use super::exit::close_all;
+    #[pymodule_export]
     use super::log::PyLog;
     #[pymodule_export]
     use super::records::{Corruption, Dropped, Metadata, Options, RecoveryReport};
     #[pymodule_export]
     use super::sink::PySink;
-    #[pymodule_export]
-    use super::store::close_all;
     #[pymodule_export]
     use super::stream::PyStream;
     #[pymodule_export]

@@ -5,7 +5,7 @@ use std::io;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Poll, Waker};
+use std::task::Waker;
 
 use pyo3::prelude::*;
 use waldo_core::{Error, Options, Retention, Waldo};
@@ -57,6 +57,12 @@ fn exists(path: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
+/// Every store of this process that is still there.
+pub fn all() -> Vec<Arc<Store>> {
+    let stores = lock(&STORES).iter().filter_map(Weak::upgrade).collect::<Vec<_>>();
+    stores.into_iter().filter(|store| store.local.is_current()).collect()
+}
+
 impl Store {
     /// Opens a store: where an event loop runs in this thread, in the background.
     pub fn open(
@@ -65,6 +71,8 @@ impl Store {
         create: bool,
         options: Options,
     ) -> PyResult<Arc<Self>> {
+        // Absolute, so that a later change of the working directory changes nothing.
+        let path = std::path::absolute(&path).unwrap_or(path);
         let opened = if event_loop::running(py)?.is_some() {
             open_elsewhere(py, path.clone(), create, options)?
         } else {
@@ -90,7 +98,7 @@ impl Store {
                     true,
                     std::future::poll_fn(|context| inner.opened.poll(context.waker()).map(drop)),
                 )?;
-                inner.opened.get().ok_or_else(|| errors::closed(py, "store"))?
+                inner.opened.get().ok_or_else(|| errors::store_closed(py))?
             }
         };
         opened.as_ref().map_err(|error| error.raise(py))
@@ -99,21 +107,16 @@ impl Store {
     /// The core's handle, unless somebody closes the store, or did.
     pub fn open_waldo(&self, py: Python<'_>) -> PyResult<&Waldo> {
         let waldo = self.waldo(py)?;
-        if self.is_closed() { Err(errors::closed(py, "store")) } else { Ok(waldo) }
+        if self.is_closed() { Err(errors::store_closed(py)) } else { Ok(waldo) }
     }
 
-    /// The core's handle, once nothing of what was submitted before waits for room.
-    pub fn settled_waldo(&self, py: Python<'_>) -> PyResult<&Waldo> {
-        let waldo = self.open_waldo(py)?;
+    /// Waits until nothing of what was submitted before waits for room.
+    pub fn settle(&self, py: Python<'_>) -> PyResult<()> {
         let backlog = self.backlog();
-        if backlog.is_running() {
-            wait::block_on(
-                py,
-                true,
-                std::future::poll_fn(|context| backlog.poll_settled(context)),
-            )?;
+        if !backlog.is_running() {
+            return Ok(());
         }
-        Ok(waldo)
+        wait::block_on(py, true, std::future::poll_fn(|context| backlog.poll_settled(context)))
     }
 
     /// How opening ends.
@@ -132,7 +135,7 @@ impl Store {
         &self.local.backlog
     }
 
-    /// The directory, as it was given.
+    /// The directory. Also a forked child may know it.
     pub fn path(&self) -> &Path {
         &self.local.path
     }
@@ -146,11 +149,6 @@ impl Store {
     pub fn close(&self, py: Python<'_>) -> PyResult<Arc<Outcome<Ending>>> {
         let waldo = self.waldo(py)?;
         Ok(self.local.close(waldo))
-    }
-
-    /// Whether the store belongs to this process.
-    pub fn is_current(&self) -> bool {
-        self.local.is_current()
     }
 }
 
@@ -256,24 +254,4 @@ fn open_elsewhere(
         Ok(_) => Ok(opened),
         Err(error) => Err(errors::no_thread(py, &error)),
     }
-}
-
-/// Closes every store that is still open, and waits for that.
-#[pyfunction]
-#[pyo3(name = "_close_all")]
-pub fn close_all(py: Python<'_>) -> PyResult<()> {
-    let stores: Vec<Arc<Store>> = lock(&STORES).iter().filter_map(Weak::upgrade).collect();
-    let mut closing = Vec::new();
-    for store in stores.iter().filter(|store| store.is_current()) {
-        // A store that could not be opened need not be closed.
-        closing.extend(store.close(py).ok());
-    }
-    for outcome in closing {
-        let closed = |context: &mut std::task::Context<'_>| -> Poll<()> {
-            outcome.poll(context.waker()).map(drop)
-        };
-        // Nobody is left who could do something about a store that failed.
-        wait::wait_for(py, None, true, closed)?;
-    }
-    Ok(())
 }

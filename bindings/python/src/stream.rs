@@ -179,7 +179,7 @@ impl PyStream {
     #[pyo3(signature = (timeout=None))]
     fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<PyChunk> {
         let chunk = self.wait(py, timeout)?;
-        chunk.map(PyChunk::new).ok_or_else(|| errors::closed(py, "stream"))
+        chunk.map(PyChunk::new).ok_or_else(|| errors::stream_closed(py))
     }
 
     /// The next chunk that can be had at once; None where there is none yet.
@@ -202,7 +202,7 @@ impl PyStream {
         match found {
             Poll::Pending => Ok(None),
             Poll::Ready(Ok(Some(chunk))) => Ok(Some(PyChunk::new(chunk))),
-            Poll::Ready(Ok(None)) => Err(errors::closed(py, "stream")),
+            Poll::Ready(Ok(None)) => Err(errors::stream_closed(py)),
             Poll::Ready(Err(error)) => Err(error.raise(py)),
         }
     }
@@ -228,7 +228,7 @@ impl PyStream {
     fn seek(&self, py: Python<'_>, seq_no: u64) -> PyResult<()> {
         let inner = self.local.get(py)?;
         let in_use = inner.take_unless_awaited(py)?;
-        let mut in_use = in_use.ok_or_else(|| errors::closed(py, "stream"))?;
+        let mut in_use = in_use.ok_or_else(|| errors::stream_closed(py))?;
         if let Some(reader) = &mut in_use.reader {
             reader.seek(seq_no);
         }

@@ -1,14 +1,13 @@
 //! Appending, with and without waiting.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use pyo3::prelude::*;
 use waldo_core::batch::{Batch, BatchLimits};
 use waldo_core::{AppendError, AppendOptions, Appended, Waldo};
 
-use crate::backlog::Job;
-use crate::errors::{self, Raise};
+use crate::backlog::{Job, Refusal};
+use crate::errors::Raise;
 use crate::event_loop;
 use crate::outcome::Outcome;
 use crate::payloads::{Items, Packed};
@@ -26,7 +25,8 @@ pub fn append(
     items: Items<'_>,
     options: AppendOptions,
 ) -> PyResult<Appended> {
-    let waldo = store.settled_waldo(py)?;
+    let waldo = store.open_waldo(py)?;
+    store.settle(py)?;
     let is_short = items.size() <= LONG;
     let appended = match items {
         Items::Payloads(payloads) => {
@@ -61,18 +61,15 @@ pub fn submit(
         push(py, store, Box::pin(job))?;
         return Ok(outcome);
     }
-    let build = || build(waldo, items);
-    let built = if items.size() <= LONG { build() } else { py.detach(build) };
-    match built {
-        Ok(batch) => {
-            start(py, store, Box::pin(send(waldo.clone(), batch, options.durable, pledge)))?;
-        }
-        Err(AppendError::WouldBlock) => {
-            let send = build_and_send(waldo.clone(), items.pack(), options.durable, pledge);
-            start(py, store, Box::pin(send))?;
-        }
-        Err(error) => return Err(error.raise(py)),
+    let make = |may_build| job(waldo, items, options.durable, pledge, may_build);
+    if event_loop::running(py)?.is_some() {
+        store.backlog().enter(make).map_err(|refusal| refusal.raise(py))?;
+        return Ok(outcome);
     }
+    store.settle(py)?;
+    let job = if items.size() <= LONG { make(true) } else { py.detach(|| make(true)) };
+    let sent = wait::block_on(py, true, job.map_err(|error| error.raise(py))?)?;
+    sent.map_err(|error| error.raise(py))?;
     Ok(outcome)
 }
 
@@ -81,35 +78,34 @@ pub fn check(py: Python<'_>, items: Items<'_>, limits: &BatchLimits) -> PyResult
     items.check(limits).map_err(|error| error.raise(py))
 }
 
-/// Has a job go on as far as it gets. Where that is not to its end, waits for that; or, where an
-/// event loop runs in this thread, leaves it to the backlog.
-fn start(py: Python<'_>, store: &Store, mut job: Job) -> PyResult<()> {
-    let backlog = store.backlog();
-    if !backlog.is_running() {
-        let mut context = Context::from_waker(Waker::noop());
-        if let Poll::Ready(result) = job.as_mut().poll(&mut context) {
-            return result.map_err(|error| error.raise(py));
-        }
-    }
-    if event_loop::running(py)?.is_some() {
-        return push(py, store, job);
-    }
-    let result = wait::block_on(py, false, async {
-        std::future::poll_fn(|context| backlog.poll_settled(context)).await;
-        job.await
-    })?;
-    result.map_err(|error| error.raise(py))
-}
-
 /// Leaves a job to the backlog.
 pub fn push(py: Python<'_>, store: &Store, job: Job) -> PyResult<()> {
-    store.backlog().push(job).map_err(|error| errors::no_thread(py, &error))
+    store.backlog().push(job).map_err(|error| Refusal::NoThread(error).raise(py))
 }
 
 fn build(waldo: &Waldo, items: Items<'_>) -> Result<Batch, AppendError> {
     let mut batch = waldo.try_batch(items.size(), items.is_assigned())?;
     items.fill(&mut batch, &waldo.batch_limits())?;
     Ok(batch.finish())
+}
+
+/// Makes a job that appends what fits one frame. Where it may not build the batch now, or cannot,
+/// it holds no buffer of the pool until it is carried out.
+fn job(
+    waldo: &Waldo,
+    items: Items<'_>,
+    durable: bool,
+    pledge: Pledge,
+    may_build: bool,
+) -> Result<Job, AppendError> {
+    let built = if may_build { build(waldo, items) } else { Err(AppendError::WouldBlock) };
+    match built {
+        Ok(batch) => Ok(Box::pin(send(waldo.clone(), batch, durable, pledge))),
+        Err(AppendError::WouldBlock) => {
+            Ok(Box::pin(build_and_send(waldo.clone(), items.pack(), durable, pledge)))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Tells of a refusal, and passes it on.

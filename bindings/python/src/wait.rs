@@ -102,7 +102,7 @@ fn with_parker<T>(wait: impl FnOnce(&Parker, &mut Context<'_>) -> T) -> T {
 }
 
 /// Whether this thread runs the handlers of signals.
-fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+pub fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     let generation = process::generation();
     if let Some((known, is_main)) = IS_MAIN.get()
         && known == generation

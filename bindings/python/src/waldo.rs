@@ -190,7 +190,8 @@ impl PyWaldo {
 
     /// Makes durable what was submitted before, and blocks until it is.
     fn sync(&self, py: Python<'_>) -> PyResult<()> {
-        let waldo = self.store.settled_waldo(py)?;
+        let waldo = self.store.open_waldo(py)?;
+        self.store.settle(py)?;
         wait::block_on(py, true, waldo.sync())?.map_err(|error| error.raise(py))
     }
 
@@ -212,7 +213,8 @@ impl PyWaldo {
 
     /// Removes the logs after a number, and blocks until that is durable.
     fn truncate(&self, py: Python<'_>, after_seq_no: u64) -> PyResult<()> {
-        let waldo = self.store.settled_waldo(py)?;
+        let waldo = self.store.open_waldo(py)?;
+        self.store.settle(py)?;
         wait::block_on(py, false, waldo.truncate(after_seq_no))?.map_err(|error| error.raise(py))
     }
 
@@ -223,7 +225,8 @@ impl PyWaldo {
 
     /// Removes every log, and blocks until that is durable.
     fn clear(&self, py: Python<'_>) -> PyResult<()> {
-        let waldo = self.store.settled_waldo(py)?;
+        let waldo = self.store.open_waldo(py)?;
+        self.store.settle(py)?;
         wait::block_on(py, true, waldo.clear())?.map_err(|error| error.raise(py))
     }
 
@@ -254,7 +257,7 @@ impl PyWaldo {
     /// Directory of the store, as an absolute path.
     #[getter]
     fn path<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(self.store.waldo(py)?.path().as_os_str().into_pyobject(py)?.into_any())
+        Ok(self.store.path().as_os_str().into_pyobject(py)?.into_any())
     }
 
     /// What the store was opened with.

@@ -37,14 +37,14 @@ class WaldoError(Exception):
     """Base of every exception of this package."""
 
 
-class _Told(WaldoError):
+class _DescribedError(WaldoError):
     """An exception whose first argument is the whole message."""
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
 
 
-class OptionError(_Told, ValueError):
+class OptionError(_DescribedError, ValueError):
     """An option has a value that cannot work, here or for this store."""
 
     def __init__(self, message: str, name: str, value: str) -> None:
@@ -55,7 +55,7 @@ class OptionError(_Told, ValueError):
         """The value that it has, as text."""
 
 
-class SequenceError(_Told):
+class SequenceError(_DescribedError):
     """A log does not follow the newest one, or the one before it in the same call.
 
     Nothing of that call was appended, unless it was larger than a frame.
@@ -71,7 +71,7 @@ class SequenceError(_Told):
         """The `prev_seq_no` that the log has."""
 
 
-class OrderError(_Told, ValueError):
+class OrderError(_DescribedError, ValueError):
     """The `seq_no` of a log is not greater than its `prev_seq_no`."""
 
     def __init__(self, message: str, seq_no: int, prev_seq_no: int) -> None:
@@ -82,7 +82,7 @@ class OrderError(_Told, ValueError):
         """The number that it says comes before."""
 
 
-class ExceedsLimitError(_Told, ValueError):
+class ExceedsLimitError(_DescribedError, ValueError):
     """A log is larger than a buffer or a page can take; nothing was appended."""
 
     def __init__(self, message: str, seq_no: int, size: int, limit: int) -> None:
@@ -95,7 +95,7 @@ class ExceedsLimitError(_Told, ValueError):
         """Bytes that a log may take."""
 
 
-class BatchTooLargeError(_Told, ValueError):
+class BatchTooLargeError(_DescribedError, ValueError):
     """Logs that are to be appended all or none do not fit one frame; nothing was appended."""
 
     def __init__(
@@ -112,7 +112,7 @@ class BatchTooLargeError(_Told, ValueError):
         """Bytes that a frame may take."""
 
 
-class ExhaustedError(_Told):
+class ExhaustedError(_DescribedError):
     """No sequence numbers are left to be assigned."""
 
     def __init__(self, message: str, tip: int) -> None:
@@ -121,7 +121,7 @@ class ExhaustedError(_Told):
         """The newest log."""
 
 
-class FullError(_Told):
+class FullError(_DescribedError):
     """The ring is full of logs that are held: trim some, and try again."""
 
     def __init__(self, message: str, oldest: int) -> None:
@@ -130,7 +130,7 @@ class FullError(_Told):
         """The oldest log, which would have to go."""
 
 
-class TrimmedError(_Told):
+class TrimmedError(_DescribedError):
     """The logs asked for are trimmed. A stream goes on with the oldest one that is left."""
 
     def __init__(self, message: str, oldest: int) -> None:
@@ -139,7 +139,7 @@ class TrimmedError(_Told):
         """The oldest log that is left: go on with `From(error.oldest)`."""
 
 
-class TruncatedError(_Told):
+class TruncatedError(_DescribedError):
     """Logs that a reader had reached were truncated. A stream goes on behind them."""
 
     def __init__(self, message: str, tip: int) -> None:
@@ -148,7 +148,7 @@ class TruncatedError(_Told):
         """The last log that is left: go on with `After(error.tip)`."""
 
 
-class CorruptionError(_Told):
+class CorruptionError(_DescribedError):
     """Stored bytes are not what was written. Nothing was changed."""
 
     def __init__(self, message: str, page: int, offset: int, after_seq_no: int) -> None:
@@ -161,7 +161,7 @@ class CorruptionError(_Told):
         """The last log before the damage."""
 
 
-class NotFoundError(_Told, LookupError):
+class NotFoundError(_DescribedError, LookupError):
     """A truncation names a log that the store does not hold."""
 
     def __init__(self, message: str, seq_no: int) -> None:
@@ -170,7 +170,7 @@ class NotFoundError(_Told, LookupError):
         """The number asked for."""
 
 
-class LockedError(_Told):
+class LockedError(_DescribedError):
     """Another handle, in this process or another, has the store open."""
 
     def __init__(self, message: str, path: str, pid: int | None) -> None:
@@ -181,7 +181,7 @@ class LockedError(_Told):
         """The process that has it, where that could be read."""
 
 
-class NotAStoreError(_Told):
+class NotAStoreError(_DescribedError):
     """The directory holds something other than a store."""
 
     def __init__(self, message: str, path: str) -> None:
@@ -190,7 +190,7 @@ class NotAStoreError(_Told):
         """The directory."""
 
 
-class NewerError(_Told):
+class NewerError(_DescribedError):
     """The store was written by a newer version of Waldo."""
 
     def __init__(self, message: str, path: str, version: int, features: int) -> None:
@@ -203,7 +203,7 @@ class NewerError(_Told):
         """Features that are unknown here, as bits."""
 
 
-class UnsupportedError(_Told):
+class UnsupportedError(_DescribedError):
     """The system lacks something that was asked for explicitly."""
 
     def __init__(self, message: str, hint: str, errno: int | None) -> None:
@@ -214,7 +214,7 @@ class UnsupportedError(_Told):
         """The system's answer."""
 
 
-class PoisonedError(_Told):
+class PoisonedError(_DescribedError):
     """A write or a sync failed, now or earlier.
 
     What was not acknowledged may be on disk or not. Close the store and open it again to recover.
@@ -226,19 +226,19 @@ class PoisonedError(_Told):
         """The system's error number, where the system failed it."""
 
 
-class ClosedError(_Told):
+class ClosedError(_DescribedError):
     """The store is closed."""
 
 
-class GoneError(_Told):
+class GoneError(_DescribedError):
     """The directory of a store that is followed was removed, moved or replaced."""
 
 
-class BusyError(_Told, RuntimeError):
+class BusyError(_DescribedError, RuntimeError):
     """The stream or sink is in use: by one thread or task at a time."""
 
 
-class ForkedError(_Told):
+class ForkedError(_DescribedError):
     """The object was made before a fork, and is used in the child: open the store anew there."""
 
 

@@ -1,7 +1,7 @@
 """The native module. Everything in it is exported by `waldo`."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from types import TracebackType
+from types import GenericAlias, TracebackType
 from typing import Final, Generic, Literal, Self, TypeAlias, TypeVar, final
 
 from _typeshed import ReadableBuffer, StrPath
@@ -51,7 +51,7 @@ def open(
 
     Args:
         path: The directory. One process at a time has it open; others can `follow` it.
-        create: Makes a store where there is none, and the last part of the path.
+        create: Makes a store where there is none, and the directories of the path.
         ring_size: Pages in the ring, at least 2. When the newest page is full the oldest is used
             anew. May grow from one open to the next.
         queue_depth: I/O operations that may be under way at a time.
@@ -280,15 +280,15 @@ class Ticket(Generic[_T_co]):
 
     def __await__(self) -> Generator[object, None, _T_co]: ...
     @classmethod
-    def __class_getitem__(cls, item: object, /) -> object: ...
+    def __class_getitem__(cls, key: object) -> GenericAlias: ...
 
 @final
 class Stream:
     """Reads logs from a place on, chunk by chunk: in `for` and in `async for`.
 
     Made by `stream`, which goes on to wait for what is appended, until the store is closed and
-    all its logs were read; and by `query`, which ends with what was there when it was made. It is used
-    by one thread or task at a time.
+    all its logs were read; and by `query`, which ends with what was there when it was made. It is
+    used by one thread or task at a time.
 
     The position moves only with a chunk that was returned. So an `await` that is cancelled, a
     timeout, or Ctrl-C loses no log and repeats none: the next call goes on where this one was.
@@ -315,8 +315,7 @@ class Stream:
 
         Raises:
             TimeoutError: There was none in time.
-            ClosedError: The store was closed, and all its logs were read.
-            StopIteration: Everything that a query was made for was read.
+            ClosedError: It has ended, or was closed.
         """
 
     def try_next(self) -> Chunk | None:
@@ -326,8 +325,7 @@ class Stream:
         readable once it is worth asking again.
 
         Raises:
-            ClosedError: The store was closed, and all its logs were read.
-            StopIteration: Everything that a query was made for was read.
+            ClosedError: It has ended, or was closed.
         """
 
     def fileno(self) -> int:
@@ -349,7 +347,10 @@ class Stream:
         """Goes on behind the log `seq_no`, forwards or backwards."""
 
     def close(self) -> None:
-        """Gives up what the stream holds. It returns nothing any more. Does not block."""
+        """Ends the stream, and gives up what it holds. Does not block.
+
+        From any thread or task: one that waits for the next chunk finds that the stream has ended.
+        """
 
     def __enter__(self) -> Self: ...
     def __exit__(

@@ -1,0 +1,180 @@
+"""A disk that is full or fails, a system that refuses io_uring, files that are damaged."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import waldo
+from conftest import Script, fill, finished, numbers, small
+
+# Mounts belong to the process then, and go with it.
+PRIVATE_MOUNTS = ["unshare", "--map-root-user", "--mount"]
+
+
+def can_mount() -> bool:
+    tried = subprocess.run(
+        [*PRIVATE_MOUNTS, "mount", "-t", "tmpfs", "none", "/mnt"],
+        check=False,
+        capture_output=True,
+    )
+    return tried.returncode == 0
+
+
+@pytest.mark.skipif(
+    shutil.which("unshare") is None or not can_mount(),
+    reason="a small file system can be mounted neither as root nor in a user namespace",
+)
+def test_a_full_disk(script: Script, tmp_path: Path) -> None:
+    """Space is taken when a store is made: it is there for good, or the open fails."""
+    process = script(
+        """
+        import errno, subprocess
+        home = sys.argv[1]
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", home], check=True)
+        ballast = open(home + "/ballast", "wb")
+        ballast.write(bytes(2 * 1024 * 1024))
+        ballast.flush()
+        try:
+            waldo.open(home + "/store", create=True, **small())
+        except waldo.StorageError as error:
+            print(error.errno == errno.ENOSPC, error.filename.startswith(home))
+
+        async def main():
+            try:
+                await waldo.open(home + "/store", create=True, **small())
+            except OSError as error:
+                print(error.errno == errno.ENOSPC)
+
+        asyncio.run(main())
+        ballast.truncate(0)
+        with waldo.open(home + "/store", create=True, **small()) as log:
+            try:
+                ballast.write(bytes(8 * 1024 * 1024))
+                ballast.flush()
+            except OSError as error:
+                print(error.errno == errno.ENOSPC)
+            # Three times round the ring.
+            fill(log, 120_000)
+            print(log.prev_seq_no)
+        ballast.close()
+        """,
+        tmp_path,
+        prefix=PRIVATE_MOUNTS,
+    )
+    assert finished(process) == "True True\nTrue\nTrue\n120000\n"
+
+
+def test_where_io_uring_is_refused(script: Script, directory: Path) -> None:
+    process = script(
+        """
+        import errno, faults
+        faults.refuse(errno.EPERM, "io_uring_setup")
+        with waldo.open(sys.argv[1], create=True) as log:
+            print(log.append(b"one"))
+        try:
+            waldo.open(sys.argv[1], backend="io_uring")
+        except waldo.UnsupportedError as error:
+            print(error.errno == errno.EPERM, "seccomp" in error.hint, error.hint in str(error))
+        """,
+        directory,
+    )
+    assert finished(process) == "1\nTrue True True\n"
+
+
+def test_a_disk_that_fails_poisons_the_store(script: Script, directory: Path) -> None:
+    process = script(
+        """
+        import errno, faults
+        log = waldo.open(sys.argv[1], create=True, backend="threads", **small())
+        fill(log, 10)
+        stream = log.stream(waldo.After(10))
+        faults.refuse(errno.EIO, "pwrite64", "pwritev2", "fsync", "fdatasync")
+        failed = []
+
+        async def main():
+            try:
+                await log.submit([b"x"])
+            except waldo.PoisonedError as error:
+                failed.append(error.errno)
+            try:
+                await anext(stream)
+            except waldo.PoisonedError as error:
+                failed.append(error.errno)
+
+        asyncio.run(main())
+        for call in (
+            lambda: log.append(b"x"),
+            lambda: log.submit([b"x"]),
+            lambda: log.sync(),
+            lambda: stream.next(),
+            lambda: log.close(),
+            lambda: log.close(),
+        ):
+            try:
+                call()
+            except waldo.PoisonedError as error:
+                failed.append(error.errno)
+        print(failed == [errno.EIO] * 8)
+        # What was acknowledged can be read all the same.
+        print(numbers(log.query(waldo.Trim)) == list(range(1, 11)))
+        """,
+        directory,
+    )
+    assert finished(process) == "True\nTrue\n"
+    with waldo.open(directory, **small()) as log:
+        fill(log, 5)
+        assert numbers(log.query(waldo.Trim)) == list(range(1, 16))
+
+
+def damage(directory: Path, offset: int) -> None:
+    page = min(directory.glob("*.page"))
+    with page.open("r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)
+        file.seek(offset)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def test_damage_is_reported_and_cut_only_if_asked(directory: Path) -> None:
+    with waldo.open(directory, create=True, **small()) as log:
+        for _ in range(20):
+            fill(log, 100)
+    damage(directory, 20_000)
+    with pytest.raises(waldo.CorruptionError) as raised:
+        waldo.open(directory, **small())
+    error = raised.value
+    assert error.page == 0
+    assert 0 < error.offset <= 20_000
+    with waldo.open(directory, corruption="truncate", **small()) as log:
+        report = log.recovery_report
+        assert report.cut is not None
+        assert (report.cut.page, report.cut.offset) == (error.page, error.offset)
+        assert report.cut.after_seq_no == error.after_seq_no == log.prev_seq_no
+        assert report.cut.as_dict() == report.as_dict()["cut"]
+        assert [Path(copy).parent.name for copy in report.quarantined] == ["quarantine"]
+        assert numbers(log.query(waldo.Trim)) == list(range(1, log.prev_seq_no + 1))
+
+
+def test_a_torn_tail_is_dropped(script: Script, directory: Path) -> None:
+    process = script(
+        """
+        log = waldo.open(sys.argv[1], create=True, file_o_dsync=False, **small())
+        fill(log, 10)
+        os._exit(0)
+        """,
+        directory,
+    )
+    assert finished(process) == ""
+    # Garbage behind the last frame, as a write leaves it that was under way.
+    page = min(directory.glob("*.page"))
+    content = page.read_bytes()
+    end = len(content.rstrip(b"\0"))
+    with page.open("r+b") as file:
+        file.seek((end + 4095) // 4096 * 4096)
+        file.write(content[4096:8192])
+    with waldo.open(directory, **small()) as log:
+        assert numbers(log.query(waldo.Trim)) == list(range(1, log.prev_seq_no + 1))
+        assert log.prev_seq_no in {0, 10}
