@@ -93,8 +93,9 @@ impl Raise for Error {
                 let message = format!("cannot {action}: {}", words(source));
                 storage(py, errno(source), message, Some(path))
             }
-            Self::Option { name, value, .. } => {
-                exception(py, "OptionError", (message, *name, value))
+            // Here the options of options are options of their own.
+            Self::Option { name, value, reason } => {
+                option(py, &name.replace('.', "_"), value, reason)
             }
             Self::Locked { path, pid } => {
                 exception(py, "LockedError", (message, path.as_os_str(), *pid))

@@ -3,7 +3,7 @@
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use waldo_core::{Backend, CorruptionPolicy, IoMode, Recovery, Retention};
+use waldo_core::{Backend, CorruptionPolicy, Fault, IoMode, Recovery, Retention};
 
 /// A value of a record, for `as_dict`.
 pub trait Value {
@@ -20,7 +20,7 @@ macro_rules! plain_values {
     };
 }
 
-plain_values!(bool, u16, u32, u64, usize, f64, String, &'static str);
+plain_values!(bool, i32, u16, u32, u64, usize, f64, String, &'static str);
 
 impl<T: Value> Value for Option<T> {
     fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -96,6 +96,11 @@ record! {
         recovery: &'static str,
         corruption: &'static str,
         flush_interval: Option<f64>,
+        memory_keep: bool,
+        memory_fail: &'static str,
+        memory_fail_after: u64,
+        memory_fail_count: u64,
+        memory_errno: i32,
     }
 }
 
@@ -182,6 +187,11 @@ impl From<&waldo_core::Options> for Options {
             recovery: from.recovery.word(),
             corruption: from.corruption.word(),
             flush_interval: from.flush_interval.map(|interval| interval.as_secs_f64()),
+            memory_keep: from.memory.keep,
+            memory_fail: from.memory.fail.word(),
+            memory_fail_after: from.memory.fail_after,
+            memory_fail_count: from.memory.fail_count,
+            memory_errno: from.memory.errno,
         }
     }
 }
@@ -272,8 +282,23 @@ pub trait Choice: Copy + PartialEq + Sized + 'static {
 }
 
 impl Choice for Backend {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("auto", Self::Auto), ("io_uring", Self::IoUring), ("threads", Self::Threads)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("auto", Self::Auto),
+        ("io_uring", Self::IoUring),
+        ("threads", Self::Threads),
+        ("memory", Self::Memory),
+    ];
+}
+
+impl Choice for Fault {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("none", Self::None),
+        ("write", Self::Write),
+        ("short_write", Self::ShortWrite),
+        ("sync", Self::Sync),
+        ("read", Self::Read),
+        ("space", Self::Space),
+    ];
 }
 
 impl Choice for IoMode {

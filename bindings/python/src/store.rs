@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
 use pyo3::prelude::*;
-use waldo_core::{Error, Options, Retention, Waldo};
+use waldo_core::{Backend, Error, Options, Retention, Waldo};
 
 use crate::backlog::Backlog;
 use crate::errors::{self, Raise};
@@ -226,7 +226,8 @@ impl Raise for OpenError {
 }
 
 async fn open(path: PathBuf, create: bool, options: Options) -> Result<Waldo, OpenError> {
-    if !create {
+    // In memory a path is only a name.
+    if !create && options.backend != Backend::Memory {
         match exists(&path) {
             Ok(true) => {}
             Ok(false) => return Err(OpenError::NotFound(path)),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use waldo_core::AppendOptions;
+use waldo_core::{AppendOptions, Memory};
 
 use crate::awaitable::{Progress, Source, Wait};
 use crate::cursor::PyCursor;
@@ -57,6 +57,11 @@ pub struct PyWaldo {
     recovery = "full",
     corruption = "refuse",
     flush_interval = None,
+    memory_keep = true,
+    memory_fail = "none",
+    memory_fail_after = 0,
+    memory_fail_count = 1,
+    memory_errno = 5,
 ))]
 pub fn open(
     py: Python<'_>,
@@ -81,6 +86,11 @@ pub fn open(
     recovery: &str,
     corruption: &str,
     flush_interval: Option<f64>,
+    memory_keep: bool,
+    memory_fail: &str,
+    memory_fail_after: u64,
+    memory_fail_count: u64,
+    memory_errno: i32,
 ) -> PyResult<PyWaldo> {
     let options = waldo_core::Options {
         ring_size,
@@ -102,6 +112,13 @@ pub fn open(
         recovery: choice(py, "recovery", recovery)?,
         corruption: choice(py, "corruption", corruption)?,
         flush_interval: interval(py, flush_interval)?,
+        memory: Memory {
+            keep: memory_keep,
+            fail: choice(py, "memory_fail", memory_fail)?,
+            fail_after: memory_fail_after,
+            fail_count: memory_fail_count,
+            errno: memory_errno,
+        },
     };
     Ok(PyWaldo { store: Store::open(py, path, create, options)? })
 }

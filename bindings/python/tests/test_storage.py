@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import waldo
@@ -127,6 +129,52 @@ def test_a_disk_that_fails_poisons_the_store(script: Script, directory: Path) ->
     with waldo.open(directory, **small()) as log:
         fill(log, 5)
         assert numbers(log.query(waldo.Trim)) == list(range(1, 16))
+
+
+@pytest.mark.parametrize("fault", ["write", "short_write", "sync"])
+def test_failures_in_memory(tmp_path: Path, fault: Literal["write", "short_write", "sync"]) -> None:
+    log = waldo.open(
+        tmp_path / fault,
+        backend="memory",
+        memory_fail=fault,
+        memory_fail_after=2,
+        memory_errno=errno.ENODEV,
+        **small(),
+    )
+    with pytest.raises(waldo.PoisonedError) as raised:
+        for _ in range(10):
+            fill(log, 1)
+    assert raised.value.errno == (None if fault == "short_write" else errno.ENODEV)
+    with pytest.raises(waldo.PoisonedError):
+        log.close()
+    # It works again once it is opened anew.
+    with waldo.open(tmp_path / fault, backend="memory", **small()) as log:
+        fill(log, 10)
+    assert not (tmp_path / fault).exists()
+
+
+def test_reads_that_fail_are_tried_again(tmp_path: Path) -> None:
+    with waldo.open(tmp_path, backend="memory", memory_fail="read", **small()) as log:
+        fill(log, 10_000)
+        query = log.query(waldo.Trim)
+        with pytest.raises(waldo.StorageError) as raised:
+            query.next()
+        assert raised.value.errno == errno.EIO
+        assert numbers(query) == list(range(1, 10_001))
+
+
+def test_a_disk_that_fills_up_while_a_store_grows(tmp_path: Path) -> None:
+    with waldo.open(
+        tmp_path, backend="memory", memory_fail="space", memory_fail_after=1, **small()
+    ) as log:
+        with pytest.raises(waldo.StorageError) as raised:
+            fill(log, 100_000)
+        assert raised.value.errno == errno.ENOSPC
+        tip = log.prev_seq_no
+        assert numbers(log.query(waldo.Trim)) == list(range(1, tip + 1))
+        # There is room again.
+        fill(log, 1000)
+        assert log.prev_seq_no == tip + 1000
 
 
 def damage(directory: Path, offset: int) -> None:

@@ -87,11 +87,12 @@ def test_options_open_the_same_store_again(directory: Path) -> None:
     [
         ("ring_size", 1, "at least 2"),
         ("file_capacity", 5000, "multiple of 4096"),
-        ("backend", "magic", "one of auto, io_uring, threads"),
+        ("backend", "magic", "one of auto, io_uring, threads, memory"),
         ("io", "", "one of auto, buffered, direct"),
         ("retention", "keep", "one of overwrite, hold, refuse"),
         ("recovery", "slow", "one of full, fast"),
         ("corruption", "ignore", "one of refuse, truncate"),
+        ("memory_fail", "all", "one of none, write"),
         ("flush_interval", -1.0, "greater than 0"),
         ("flush_interval", float("nan"), "greater than 0"),
     ],

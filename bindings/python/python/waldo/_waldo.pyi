@@ -9,7 +9,8 @@ from typing_extensions import CapsuleType
 
 _T_co = TypeVar("_T_co", covariant=True)
 
-_Backend: TypeAlias = Literal["auto", "io_uring", "threads"]
+_Backend: TypeAlias = Literal["auto", "io_uring", "threads", "memory"]
+_Fault: TypeAlias = Literal["none", "write", "short_write", "sync", "read", "space"]
 _Io: TypeAlias = Literal["auto", "buffered", "direct"]
 _Retention: TypeAlias = Literal["overwrite", "hold", "refuse"]
 _Recovery: TypeAlias = Literal["full", "fast"]
@@ -18,6 +19,7 @@ _Watch: TypeAlias = Literal["auto", "poll"]
 
 __version__: Final[str]
 
+def _close_all() -> None: ...  # what is done when the interpreter exits
 def open(
     path: StrPath,
     *,
@@ -41,6 +43,11 @@ def open(
     recovery: _Recovery = "full",
     corruption: _CorruptionPolicy = "refuse",
     flush_interval: float | None = None,
+    memory_keep: bool = True,
+    memory_fail: _Fault = "none",
+    memory_fail_after: int = 0,
+    memory_fail_count: int = 1,
+    memory_errno: int = 5,
 ) -> Waldo:
     """Opens the store in the directory `path`.
 
@@ -70,7 +77,8 @@ def open(
         tail_capacity: Bytes of the newest logs that are kept in memory.
         read_capacity: Bytes for reading older logs, shared by all readers.
         backend: How the system is asked for I/O: io_uring, a few threads, or io_uring unless it
-            is refused (`"auto"`).
+            is refused (`"auto"`). With `"memory"` nothing is on disk, and the path is only a name
+            in this process: for tests of programs.
         io: Whether appends go through the page cache: `"buffered"`, `"direct"`, or direct for
             durable logs where the file system can (`"auto"`).
         retention: What happens when the ring is full: the oldest logs go (`"overwrite"`), appends
@@ -82,6 +90,12 @@ def open(
             `quarantine/` (`"truncate"`).
         flush_interval: Without `file_o_dsync`: syncs this many seconds after an append that is
             not yet durable. `None`: only when asked to.
+        memory_keep: In memory: whoever opens the same path again finds the logs.
+        memory_fail: In memory: what fails, for tests of what a program does then: writes, the
+            second half of writes, syncs, reads of older logs, or the space on disk.
+        memory_fail_after: How many operations succeed before; bytes, for the space.
+        memory_fail_count: How many operations fail then.
+        memory_errno: The error number that they fail with; 5 is `EIO`.
 
     Raises:
         StoreNotFoundError: There is no store, and `create` is false.
@@ -855,6 +869,16 @@ class Options:
     def corruption(self) -> _CorruptionPolicy: ...
     @property
     def flush_interval(self) -> float | None: ...
+    @property
+    def memory_keep(self) -> bool: ...
+    @property
+    def memory_fail(self) -> _Fault: ...
+    @property
+    def memory_fail_after(self) -> int: ...
+    @property
+    def memory_fail_count(self) -> int: ...
+    @property
+    def memory_errno(self) -> int: ...
     def as_dict(self) -> dict[str, object]:
         """The attributes by name, as `waldo.open(path, **options.as_dict())` takes them."""
 
