@@ -11,14 +11,14 @@ from waldo.cli.bench.results import Results, Section
 from waldo.cli.bench.workloads import Setting
 
 _STYLE = """
-:root { color-scheme: light dark; --a: #2f6fde; --b: #e08a1e; --c: #3a9d5d; }
+:root { color-scheme: light dark; --a: #2f6fde; --b: #e08a1e; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem auto; padding: 0 1rem; }
 svg { width: 100%; height: auto; margin: 1rem 0; }
 svg text { font: 11px system-ui, sans-serif; fill: currentColor; }
 svg text.title { font-size: 13px; font-weight: 600; }
 .grid { stroke: currentColor; stroke-opacity: .2; }
-.line { fill: none !important; stroke-width: 2; stroke: var(--a); }
-.c0 { fill: var(--a); } .c1 { fill: var(--b); } .c2 { fill: var(--c); }
+.line { fill: none; stroke-width: 2; stroke: var(--a); }
+.c0 { fill: var(--a); } .c1 { fill: var(--b); }
 table { border-collapse: collapse; margin: .5rem 0 1.5rem; }
 td, th { padding: .2rem .9rem .2rem 0; text-align: right; font-variant-numeric: tabular-nums; }
 td:first-child, th:first-child { text-align: left; }
@@ -50,8 +50,7 @@ def render(machine: Mapping[str, str], setting: Setting, results: Results) -> st
 def _plots(results: Results) -> list[str]:
     plots: list[str] = []
     if results.append is not None:
-        samples = [(seconds, rate) for seconds, rate in results.append.samples]
-        plots.append(svg.lines("append", "seconds", "bytes/s", {"rate": samples}))
+        plots.append(svg.line("append", "seconds", "bytes/s", results.append.samples))
     if results.commit:
         rates = {str(case.tasks): {"commits/s": case.commits_per_second} for case in results.commit}
         plots.append(svg.bars("commits", "tasks", "commits/s", rates))

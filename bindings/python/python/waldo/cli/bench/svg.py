@@ -15,22 +15,19 @@ _BASE = _HEIGHT - _BOTTOM
 Points = Sequence[tuple[float, float]]
 
 
-def lines(title: str, x_label: str, y_label: str, series: Mapping[str, Points]) -> str:
-    """Lines over a continuous axis; both axes begin at 0."""
-    x_top = max((x for points in series.values() for x, _ in points), default=0) or 1
-    y_ticks = _ticks(max((y for points in series.values() for _, y in points), default=0))
-    parts = [_frame(title, x_label, y_label), _grid(y_ticks)]
-    for x in _ticks(x_top):
-        if x <= x_top:
-            at = _LEFT + x / x_top * _PLOT_WIDTH
-            parts.append(_text(at, _BASE + 16, _number(x), "middle"))
-    for index, (name, points) in enumerate(series.items()):
-        path = " ".join(
-            f"{_LEFT + x / x_top * _PLOT_WIDTH:.1f},{_height(y, y_ticks):.1f}" for x, y in points
-        )
-        parts.append(f'<polyline class="line c{index}" points="{path}"/>')
-        parts.append(_legend(index, name, len(series)))
-    return _svg(title, parts)
+def line(title: str, x_label: str, y_label: str, points: Points) -> str:
+    """A line over a continuous axis; both axes begin at 0."""
+    x_top = max((x for x, _ in points), default=0) or 1
+    x_scale = _PLOT_WIDTH / x_top
+    y_ticks = _ticks(max((y for _, y in points), default=0))
+    path = " ".join(f"{_LEFT + x * x_scale:.1f},{_height(y, y_ticks):.1f}" for x, y in points)
+    labels = [
+        _text(_LEFT + x * x_scale, _BASE + 16, _number(x), "middle")
+        for x in _ticks(x_top)
+        if x <= x_top
+    ]
+    drawn = f'<polyline class="line" points="{path}"/>'
+    return _svg(title, [_frame(title, x_label, y_label), _grid(y_ticks), *labels, drawn])
 
 
 def bars(title: str, x_label: str, y_label: str, groups: Mapping[str, Mapping[str, float]]) -> str:
