@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import waldo
@@ -37,11 +37,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.stdout is None:
         note("standard output is closed")
         return ExitCode.FAILURE
+    code = _guarded(lambda: _run(arguments))
+    # Now, while an error can still be told.
+    return _guarded(sys.stdout.flush) or code
+
+
+def _run(arguments: Sequence[str] | None) -> ExitCode:
+    options = _parser().parse_args(arguments)
+    return COMMANDS[options.command].run(options)
+
+
+def _guarded(step: Callable[[], ExitCode | None]) -> ExitCode:
+    """Does something, and says what goes wrong."""
     try:
-        options = _parser().parse_args(arguments)
-        code: ExitCode = COMMANDS[options.command].run(options)
-        # Now, while an error can still be told.
-        sys.stdout.flush()
+        return step() or ExitCode.OK
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
@@ -50,7 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (waldo.WaldoError, OSError) as error:
         note(_words(error))
         return of_exception(error)
-    return code
 
 
 def _parser() -> argparse.ArgumentParser:
