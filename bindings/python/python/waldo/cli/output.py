@@ -7,6 +7,7 @@ import json
 import struct
 import sys
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Self, TextIO
 
 import waldo
@@ -61,13 +62,13 @@ def writer(*, as_json: bool, length_prefixed: bool) -> Writer:
 
 
 def _write_lines(chunk: waldo.Chunk, count: int) -> None:
-    sys.stdout.buffer.writelines(piece for view in chunk.views()[:count] for piece in (view, b"\n"))
+    # The empty one is for the last line end.
+    sys.stdout.buffer.write(b"\n".join([*chunk.views()[:count], b""]))
 
 
 def _write_length_prefixed(chunk: waldo.Chunk, count: int) -> None:
-    sys.stdout.buffer.writelines(
-        piece for view in chunk.views()[:count] for piece in (struct.pack("<I", view.nbytes), view)
-    )
+    pieces = ((struct.pack("<I", view.nbytes), view) for view in chunk.views()[:count])
+    sys.stdout.buffer.write(b"".join(chain.from_iterable(pieces)))
 
 
 def _write_json(chunk: waldo.Chunk, count: int) -> None:
