@@ -55,6 +55,42 @@ fn assert_option(result: Result<Waldo, Error>, wanted: &str) {
     }
 }
 
+/// A page was full to the last block, and behind its last frame stood the seal of an earlier use,
+/// with a bit of it flipped. That was taken for a frame that had been torn.
+#[test]
+fn a_bad_seal_is_no_torn_frame() {
+    const SEAL: u64 = 20 * 1024;
+
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        ring_size: 2,
+        buf_capacity: 16 * 1024,
+        file_capacity: 24 * 1024,
+        index_capacity: 16,
+        io: IoMode::Direct,
+        ..options(Backend::Threads)
+    };
+    let waldo = match Waldo::blocking_open(dir.path(), options) {
+        Err(Error::Option { name: "io", .. }) => return eprintln!("skipped: no direct I/O here"),
+        opened => opened.unwrap(),
+    };
+    for tip in 0..16 {
+        waldo.blocking_append(&logs(tip + 1, tip + 1)).unwrap();
+        for damaged in 0..2 {
+            let copy = tempfile::tempdir().unwrap();
+            for at in 0..2 {
+                std::fs::copy(page(dir.path(), at), page(copy.path(), at)).unwrap();
+            }
+            let path = page(copy.path(), damaged);
+            let mut byte = [0];
+            read_at(&path, SEAL + 32, &mut byte);
+            write_at(&path, SEAL + 32, &[byte[0] ^ 1]);
+            let (_, report) = Waldo::blocking_open_with_report(copy.path(), options).unwrap();
+            assert_eq!((report.dropped, report.prev_seq_no), (None, tip + 1));
+        }
+    }
+}
+
 #[test]
 fn options_that_cannot_work_are_named() {
     let dir = tempfile::tempdir().unwrap();

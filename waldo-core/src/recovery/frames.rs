@@ -105,6 +105,10 @@ impl<'a> Frames<'a> {
 
     /// The next frame behind `end`.
     pub fn next(&mut self, end: &End) -> io::Result<Next> {
+        if end.offset >= self.layout.seal_offset {
+            // Nothing starts here but a seal, of this use of the page or of an earlier one.
+            return Ok(Next::End { torn: false });
+        }
         let Some(header) = self.decode(end.offset)? else {
             let torn = self.resembles_frame(end)?;
             return Ok(Next::End { torn });
