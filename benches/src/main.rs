@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use waldo_bench::options::Common;
+use waldo_bench::report::html;
 use waldo_bench::scenario::Scenario;
 use waldo_bench::scenario::recover::Appender;
 use waldo_bench::suite::{self, Suite};
@@ -25,6 +26,8 @@ enum Command {
     Scenario(Scenario),
     /// All scenarios, in one table, and what they say about the goals.
     Suite(Suite),
+    /// A page with plots, from what `--json` printed.
+    Report(html::Options),
     #[command(name = Appender::COMMAND, hide = true)]
     AppendUntilKilled(Appender),
 }
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
             scenario.plan(&[], &common).and_then(|plan| plan.run_and_print(&common))
         }
         Command::Suite(suite) => suite.run(suite::WALDO, &[], &common),
+        Command::Report(options) => options.run(),
         Command::AppendUntilKilled(appender) => appender.run(),
     };
     match done {

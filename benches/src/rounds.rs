@@ -6,7 +6,7 @@
 use crate::outcome::Sample;
 
 /// Who does the work, which decides what a run is compared with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// The work without an engine: what hardware and kernel allow.
@@ -18,7 +18,7 @@ pub enum Role {
 }
 
 /// What is done, and by whom.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Label {
     /// The work. Cases with the same work are compared with each other.
     pub work: String,
@@ -26,13 +26,26 @@ pub struct Label {
     pub who: String,
     /// Who that is.
     pub role: Role,
+    /// Where it stands in a plot.
+    pub point: Option<Point>,
+}
+
+/// A place on the horizontal axis of a plot.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Point {
+    /// What the axis shows.
+    pub axis: &'static str,
+    /// Where on it.
+    pub x: f64,
+    /// What is the same for all points of one plot.
+    pub series: String,
 }
 
 impl Label {
     /// A label.
     #[must_use]
     pub fn new(role: Role, work: impl Into<String>, who: impl Into<String>) -> Self {
-        Self { work: work.into(), who: who.into(), role }
+        Self { work: work.into(), who: who.into(), role, point: None }
     }
 
     /// Both parts in one line.
@@ -75,6 +88,36 @@ pub trait Case {
 
 /// Cases whose runs interleave.
 pub type Set = Vec<Box<dyn Case>>;
+
+/// The same cases, with a place in a plot.
+#[must_use]
+pub fn placed(set: Set, point: &Point) -> Set {
+    let placed = |case| Box::new(Placed { case, point: point.clone() }) as Box<dyn Case>;
+    set.into_iter().map(placed).collect()
+}
+
+struct Placed {
+    case: Box<dyn Case>,
+    point: Point,
+}
+
+impl Case for Placed {
+    fn label(&self) -> Label {
+        Label { point: Some(self.point.clone()), ..self.case.label() }
+    }
+
+    fn prepare(&mut self) -> anyhow::Result<()> {
+        self.case.prepare()
+    }
+
+    fn run(&mut self) -> anyhow::Result<Sample> {
+        self.case.run()
+    }
+
+    fn finish(&mut self) -> anyhow::Result<()> {
+        self.case.finish()
+    }
+}
 
 /// All runs of one case.
 #[derive(Debug)]

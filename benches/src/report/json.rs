@@ -21,7 +21,7 @@ pub(super) fn header(out: &mut impl Write, header: &Header) -> anyhow::Result<()
 fn object(kind: &str, scenario: &str, label: &Label) -> Json {
     json!({
         "kind": kind, "scenario": scenario,
-        "work": label.work, "who": label.who, "role": label.role,
+        "work": label.work, "who": label.who, "role": label.role, "point": label.point,
     })
 }
 

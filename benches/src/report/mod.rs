@@ -2,6 +2,7 @@
 
 pub mod compare;
 mod header;
+pub mod html;
 mod json;
 mod overview;
 mod stats;

@@ -3,7 +3,7 @@
 use crate::outcome::{Extra, Metric, Sample, Value};
 
 /// Median, smallest and largest value over the rounds.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Spread {
     /// Median; the mean of the middle two where their number is even.
     pub median: f64,

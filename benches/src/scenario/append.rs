@@ -14,7 +14,7 @@ use crate::files::{Io, Scratch};
 use crate::options::Common;
 use crate::outcome::Metric;
 use crate::report::Plan;
-use crate::rounds::Set;
+use crate::rounds::{self, Point, Set};
 use crate::size;
 use crate::workload::{self, EngineCase, Load, Start, Task, produce};
 
@@ -59,25 +59,52 @@ pub struct Options {
     pub waldo: WaldoOptions,
 }
 
+impl Options {
+    /// Plots are over the size of a batch, or over producers where only their number differs.
+    fn point(&self, setup: &Setup, io: IoMode) -> Point {
+        let (durable, batch, producers) = (setup.durable, setup.batch_logs, setup.producers);
+        let mode = mode(durable, io);
+        if self.batch.len() == 1 && self.producers.len() > 1 {
+            let series = work_of_all(durable, io, batch, self.log_size);
+            return Point { axis: "producers", x: producers as f64, series };
+        }
+        let series = format!("{mode}, {}", count(producers, "producer"));
+        Point { axis: "bytes of one append", x: (batch * setup.log_bytes) as f64, series }
+    }
+}
+
 /// What is acknowledged, as works are named.
 #[must_use]
 pub fn durability(durable: bool) -> &'static str {
     if durable { "durable" } else { "not durable" }
 }
 
-/// The name of a work.
-#[must_use]
-pub fn work(durable: bool, io: IoMode, batch: usize, log_size: u64, producers: usize) -> String {
+/// What is acknowledged, and how it reaches the files where that was asked for.
+fn mode(durable: bool, io: IoMode) -> String {
     let io = match io {
         IoMode::Auto => "",
         IoMode::Buffered => ", buffered",
         IoMode::Direct => ", direct",
     };
-    let producers = match producers {
-        1 => "1 producer".to_owned(),
-        more => format!("{more} producers"),
-    };
-    format!("{}{io}, {batch} × {}, {producers}", durability(durable), size::show(log_size))
+    format!("{}{io}", durability(durable))
+}
+
+/// A number of things.
+pub(super) fn count(number: usize, thing: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{s}")
+}
+
+/// The name of a work.
+#[must_use]
+pub fn work(durable: bool, io: IoMode, batch: usize, log_size: u64, producers: usize) -> String {
+    let work = work_of_all(durable, io, batch, log_size);
+    format!("{work}, {}", count(producers, "producer"))
+}
+
+/// A work without the number of its producers.
+pub(super) fn work_of_all(durable: bool, io: IoMode, batch: usize, log_size: u64) -> String {
+    format!("{}, {batch} × {}", mode(durable, io), size::show(log_size))
 }
 
 /// How Waldo's appends reach the files, in this mode and directory.
@@ -110,7 +137,8 @@ pub fn plan(peers: &[Rc<dyn Engine>], options: &Options, common: &Common) -> any
                         followed: false,
                         disk_bytes: options.disk,
                     };
-                    works.push(cases(peers, options, common, setup, io)?);
+                    let set = cases(peers, options, common, setup, io)?;
+                    works.push(rounds::placed(set, &options.point(&setup, io)));
                 }
             }
         }

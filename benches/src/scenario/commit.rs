@@ -12,7 +12,7 @@ use crate::files::{BLOCK, Io, Scratch};
 use crate::options::Common;
 use crate::outcome::Metric;
 use crate::report::Plan;
-use crate::rounds::Set;
+use crate::rounds::{self, Point, Set};
 use crate::size;
 use crate::workload::{self, Load, Start, Task, produce};
 
@@ -69,7 +69,10 @@ pub fn plan(peers: &[Rc<dyn Engine>], options: &Options, common: &Common) -> any
                     followed: false,
                     disk_bytes: options.disk,
                 };
-                works.push(cases(peers, options, common, setup, io)?);
+                let set = cases(peers, options, common, setup, io)?;
+                let x = producers as f64;
+                let series = append::work_of_all(durable, io, 1, options.log_size);
+                works.push(rounds::placed(set, &Point { axis: "producers", x, series }));
             }
         }
     }

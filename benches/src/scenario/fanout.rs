@@ -9,6 +9,7 @@ use crate::engine::{Engine, Setup};
 use crate::options::Common;
 use crate::outcome::Metric;
 use crate::report::Plan;
+use crate::rounds::{self, Point};
 use crate::size;
 use crate::waldo::WaldoEngine;
 use crate::workload::touch::Touch;
@@ -61,6 +62,11 @@ impl Options {
 /// The name of a work.
 #[must_use]
 pub fn work(durable: bool, streams: usize, rate: u64, touch: Touch) -> String {
+    format!("{}, {}", append::count(streams, "stream"), pace(durable, rate, touch))
+}
+
+/// A work without the number of its streams.
+fn pace(durable: bool, rate: u64, touch: Touch) -> String {
     let rate = match rate {
         0 => "flat out".to_owned(),
         rate => format!("{}/s", size::show(rate)),
@@ -70,7 +76,7 @@ pub fn work(durable: bool, streams: usize, rate: u64, touch: Touch) -> String {
         Touch::EveryByte => ", every byte",
         Touch::Hash => ", hashed",
     };
-    format!("{}, {streams} streams, {rate}{touch}", append::durability(durable))
+    format!("{}, {rate}{touch}", append::durability(durable))
 }
 
 /// What the scenario runs.
@@ -99,7 +105,10 @@ pub fn plan(peers: &[Rc<dyn Engine>], options: &Options, common: &Common) -> Pla
             });
             let work = work(durable, streams, options.rate, options.touch());
             let start = Start::Steady { lead_in: 0 };
-            works.push(workload::cases(&engines, &Task { work, setup, start, load }, common));
+            let set = workload::cases(&engines, &Task { work, setup, start, load }, common);
+            let series = pace(durable, options.rate, options.touch());
+            let point = Point { axis: "streams", x: streams as f64, series };
+            works.push(rounds::placed(set, &point));
         }
     }
     let columns = if options.rate == 0 { Metric::WRITER } else { Metric::DELIVERY };

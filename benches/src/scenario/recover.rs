@@ -18,7 +18,7 @@ use crate::options::{Common, WorkDir, vary};
 use crate::outcome::{Metric, Sample};
 use crate::payload::Payload;
 use crate::report::Plan;
-use crate::rounds::{Case, Label, Role, Set};
+use crate::rounds::{self, Case, Label, Point, Role, Set};
 use crate::size;
 use crate::stock::Shape;
 
@@ -86,9 +86,14 @@ impl Way {
     /// The name of the work.
     #[must_use]
     pub fn work(&self) -> String {
+        format!("{}, {}", size::show(self.bytes), self.kind())
+    }
+
+    /// The same without the size.
+    fn kind(&self) -> String {
         let end = if self.end == End::Closed { "closed" } else { "killed" };
         let recovery = if self.recovery == Reading::Full { "Full" } else { "Fast" };
-        format!("{}, {end}, {recovery}, {}", size::show(self.bytes), self.cache.label())
+        format!("{end}, {recovery}, {}", self.cache.label())
     }
 }
 
@@ -106,13 +111,16 @@ pub fn plan(options: &Options, common: &Common) -> Plan {
         let ways = vary(&ways, &options.cache, |way, cache| way.cache = cache);
         let mut set: Set = Vec::new();
         for way in ways {
+            let mut cases: Set = Vec::new();
             if way.recovery == Reading::Full && !options.no_ceiling {
                 let store = Rc::clone(&store);
                 let files: FilesOf = Box::new(move || store.files());
                 let scanner = Scanner::Pread { threads: cpus, crc: true };
-                set.push(Box::new(Scan::new(&way.work(), scanner, way.cache, files)));
+                cases.push(Box::new(Scan::new(&way.work(), scanner, way.cache, files)));
             }
-            set.push(Box::new(Recover { way, store: Rc::clone(&store) }));
+            cases.push(Box::new(Recover { way, store: Rc::clone(&store) }));
+            let point = Point { axis: "bytes of payload", x: *bytes as f64, series: way.kind() };
+            set.extend(rounds::placed(cases, &point));
         }
         set
     };

@@ -88,7 +88,7 @@ impl Polled for Follower<'_> {
         let limit = ReadLimit::max_bytes(self.store.read_bytes);
         let messages = self.store.lock().read(self.next, limit)?;
         let before = touching.logs();
-        touching.take(messages.iter().map(|message| message.payload()));
+        touching.take_all(messages.iter(), |message| message.payload());
         self.next += touching.logs() - before;
         Ok(())
     }
