@@ -8,9 +8,9 @@ import pty
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import waldo
 
@@ -59,7 +59,16 @@ def running(
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait(TIMEOUT)
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                close(pipe)
+
+
+def close(pipe: IO[bytes]) -> None:
+    """Closes a pipe whose other end may be gone."""
+    with suppress(BrokenPipeError):
+        pipe.close()
 
 
 def line_of(process: subprocess.Popen[bytes]) -> bytes:

@@ -95,6 +95,15 @@ def test_what_comes_before_a_log_that_is_too_long_is_appended(directory: Path) -
     assert payloads_in(directory) == [b"abc", b"def"]
 
 
+def test_a_page_may_be_too_small_for_a_line(directory: Path) -> None:
+    sizes = ("--ring-size", 2, "--file-capacity", 128 * 1024)
+    stdin = b"abc\n" + b"x" * 60_000 + b"\ndef\n"
+    done = waldo_command("append", directory, "--create", *sizes, stdin=stdin)
+    assert done.returncode == 1
+    assert b"up to 1" in done.stderr
+    assert payloads_in(directory) == [b"abc"]
+
+
 def test_a_store_that_is_open_elsewhere_is_locked(directory: Path) -> None:
     with waldo.open(directory, create=True, **small()):
         done = waldo_command("append", directory, stdin=b"a\n")

@@ -133,7 +133,6 @@ def test_following_ends_when_nobody_reads_any_more(store: Path) -> None:
         reader.stdout.close()
         assert reader.wait(TIMEOUT) == 141
         assert rest_of_errors(reader) == b""
-        reader.stdout = None
 
 
 def test_a_reader_that_has_enough_is_no_error(directory: Path) -> None:
@@ -145,7 +144,6 @@ def test_a_reader_that_has_enough_is_no_error(directory: Path) -> None:
         process.stdout.close()
         assert process.wait(TIMEOUT) == 141
         assert rest_of_errors(process) == b""
-        process.stdout = None
 
 
 def test_following_ends_when_the_store_is_removed(store: Path) -> None:

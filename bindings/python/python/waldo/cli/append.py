@@ -18,6 +18,7 @@ from waldo.cli.reading import declare_directory, natural
 
 # Batches under way at a time: the next is read while these are written.
 _DEPTH = 4
+_BUF_CAPACITY = 1024 * 1024
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +77,7 @@ class _Progress:
     def __str__(self) -> str:
         if self.last_seq_no is None:
             return "nothing was appended"
-        return f"{self.count} logs were appended, up to {self.last_seq_no}"
+        return f"{self.count:,} appended, up to {self.last_seq_no}"
 
 
 def _append(log: waldo.Waldo, batches: Iterable[list[bytes]], progress: _Progress) -> None:
@@ -116,5 +117,7 @@ def _open(options: argparse.Namespace) -> waldo.Waldo:
         create=options.create,
         ring_size=ring_size,
         file_capacity=file_capacity,
+        # A page holds at least a buffer.
+        buf_capacity=min(file_capacity, _BUF_CAPACITY),
         file_o_dsync=durable,
     )

@@ -50,6 +50,5 @@ def _rows(path: str, metadata: waldo.FollowMetadata) -> list[tuple[str, str]]:
         ("pages", pages),
         ("disk", size(metadata.disk_size)),
         ("direct I/O", "yes" if metadata.frame_alignment >= 4096 else "no"),  # noqa: PLR2004
-        ("opened", f"{metadata.incarnation:,} times when the newest log was written"),
         ("writer", writer),
     ]
