@@ -541,6 +541,7 @@ fn damage_that_is_met_later(options: Options) {
     let found = asks.check_end();
     assert!(matches!(found, Err(QueryError::Corruption(_))), "{found:?}");
     // What is damaged behind a reader's back does not hurt him.
+    ahead.check_end().unwrap();
     waldo.blocking_append(&logs(201, 210)).unwrap();
     assert_run(&wait_for(&mut ahead, 210), 201, 210);
     ahead.seek(Cursor::After(50)).unwrap();

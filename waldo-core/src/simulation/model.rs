@@ -161,6 +161,12 @@ impl Model {
         self.base.logs.values().chain(appended.flatten()).cloned().collect()
     }
 
+    /// Whether logs were, or are to be, truncated.
+    #[must_use]
+    pub fn was_truncated(&self) -> bool {
+        self.events.iter().any(|event| !matches!(event, Event::Append(_)))
+    }
+
     /// The logs that a crash left, if they are what some prefix of the events leaves that has all
     /// certain ones.
     ///

@@ -234,7 +234,7 @@ impl<'a> Session<'a> {
         followed?;
         self.witness = Some(witness);
         self.brief();
-        self.witness.as_ref().map_or(Ok(()), Witness::check_durable)
+        self.witness.as_ref().map_or(Ok(()), Witness::check_told)
     }
 
     /// Tells the witness what happened.
@@ -242,7 +242,7 @@ impl<'a> Session<'a> {
         if let Some(witness) = &mut self.witness {
             witness.expect(&self.model.entries());
             witness.durable_max = self.durable_max;
-            witness.truncated |= self.published.progress.epoch() > 0;
+            witness.truncated |= self.model.was_truncated();
         }
     }
 

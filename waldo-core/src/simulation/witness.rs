@@ -38,6 +38,8 @@ pub(super) struct Witness {
     pub durable_max: u64,
     /// Logs were truncated. Those that had become durable before are not told of any more.
     pub truncated: bool,
+    /// It was told so.
+    told_truncated: bool,
     /// Logs that it saw.
     pub seen: u64,
     /// Times that it was told that logs are gone, or void.
@@ -87,6 +89,7 @@ impl Witness {
             newest: 0,
             durable_max: 0,
             truncated: false,
+            told_truncated: false,
             seen: 0,
             lapses: 0,
         })
@@ -141,9 +144,10 @@ impl Witness {
                 }
                 Ok(())
             }
-            Err(QueryError::Trimmed { .. } | QueryError::Truncated { .. }) => {
+            Err(told @ (QueryError::Trimmed { .. } | QueryError::Truncated { .. })) => {
                 self.lapses += 1;
                 self.served = None;
+                self.told_truncated |= matches!(told, QueryError::Truncated { .. });
                 Ok(())
             }
             Err(QueryError::Io { errno: libc::EAGAIN, .. }) => Ok(()),
@@ -247,8 +251,11 @@ impl Witness {
         Ok(())
     }
 
-    /// Where it takes only what is durable, that must be so.
-    pub fn check_durable(&self) -> Result<(), String> {
+    /// What it saw and was told must be so.
+    pub fn check_told(&self) -> Result<(), String> {
+        if self.told_truncated && !self.truncated {
+            return Err("a follower is told of a truncation that never was".into());
+        }
         let checked = self.terms.durable_only && !self.truncated;
         if checked && self.newest > self.durable_max {
             let (newest, durable) = (self.newest, self.durable_max);
