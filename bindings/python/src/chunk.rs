@@ -1,6 +1,7 @@
 //! Chunks: runs of logs in memory.
 
 use std::ffi::c_int;
+use std::hint::black_box;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -117,6 +118,7 @@ impl PyChunk {
     /// The payloads of all logs, copied.
     fn payloads<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let bytes = self.chunk.bytes();
+        expect_again(bytes.len());
         PyList::new(py, self.entries().iter().map(|entry| PyBytes::new(py, entry.payload(bytes))))
     }
 
@@ -158,6 +160,25 @@ impl PyChunk {
 
     fn __reduce__(&self) -> PyResult<()> {
         Err(PyTypeError::new_err("a waldo.Chunk cannot be pickled; pickle list(chunk)"))
+    }
+}
+
+/// Tells the allocator that this many bytes come and go.
+///
+/// The payloads of a chunk end at the top of the heap, and glibc gives that back to the system
+/// when they are freed, page by page, only to get it again for those of the next: that costs
+/// several times what copying does. It adapts when it sees a single block of that size freed, as
+/// it does in most programs sooner or later.
+fn expect_again(size: usize) {
+    static KNOWN: AtomicUsize = AtomicUsize::new(0);
+    /// Larger blocks change nothing.
+    const SIZE_MAX: usize = 16 * 1024 * 1024;
+
+    if KNOWN.load(Ordering::Relaxed) < size.min(SIZE_MAX) {
+        // With some room, so that this is rare. Nothing of it is ever touched.
+        let size = size.saturating_mul(2).min(SIZE_MAX);
+        KNOWN.fetch_max(size, Ordering::Relaxed);
+        drop(black_box(Vec::<u8>::with_capacity(size)));
     }
 }
 

@@ -9,6 +9,7 @@ use pyo3::sync::PyOnceLock;
 use waldo_core::{AppendError, Corruption, Error, Poison, QueryError};
 
 use crate::exit;
+use crate::logging;
 
 /// An error that has an exception.
 pub trait Raise {
@@ -19,6 +20,9 @@ pub trait Raise {
 fn exception<'py>(py: Python<'py>, class: &str, arguments: impl PyCallArgs<'py>) -> PyErr {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
 
+    if let Err(error) = logging::deliver(py) {
+        return error;
+    }
     let module = MODULE.get_or_try_init(py, || py.import("waldo._errors").map(Bound::unbind));
     let instance = module
         .and_then(|module| module.bind(py).getattr(class))

@@ -23,6 +23,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 
 use crate::event_fd;
+use crate::process;
 
 /// What is done, for a loop to look at.
 pub struct Mailbox {
@@ -68,6 +69,8 @@ impl Wake for LoopWaker {
 #[pyclass(frozen, weakref, module = "waldo._waldo", name = "_Hub")]
 pub struct Hub {
     event_loop: Py<PyWeakrefReference>,
+    /// A forked child shares the eventfd with its parent, and must have one of its own.
+    generation: u32,
     mailbox: Arc<Mailbox>,
     futures: Mutex<HashMap<u64, Py<PyAny>>>,
     next_key: AtomicU64,
@@ -109,6 +112,7 @@ impl Hub {
             hubs.find(|hub| {
                 let own = hub.get().event_loop.bind(py).upgrade();
                 own.is_some_and(|own| own.is(&event_loop))
+                    && hub.get().generation == process::generation()
             })
         });
         known.map_or_else(|| Self::install(py, &event_loop), Ok)
@@ -122,6 +126,7 @@ impl Hub {
         };
         let hub = Self {
             event_loop: PyWeakrefReference::new(event_loop)?.unbind(),
+            generation: process::generation(),
             mailbox: Arc::new(mailbox),
             futures: Mutex::default(),
             next_key: AtomicU64::new(0),

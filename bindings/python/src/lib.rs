@@ -6,7 +6,8 @@
 //! - `sink`: buffered writers; `cursor`, `records`: values;
 //! - `ticket`, `outcome`: results to come; `wait`: waiting for them on a thread; `awaitable`,
 //!   `event_loop`, `event_fd`: in asyncio and other loops;
-//! - `errors`: exceptions; `process`: forks; `exit`: the end of the interpreter.
+//! - `errors`: exceptions; `logging`: log lines; `process`: forks; `exit`: the end
+//!   of the interpreter.
 //!
 //! The threads of the engine never take the interpreter's lock, nor touch an object of Python's:
 //! they complete an [`outcome::Outcome`] or wake a waker, and whoever waits does the rest.
@@ -21,6 +22,7 @@ mod event_fd;
 mod event_loop;
 mod exit;
 mod log;
+mod logging;
 mod management;
 mod numbers;
 mod outcome;
@@ -70,6 +72,7 @@ mod _waldo {
         module.py().import("atexit")?.call_method1("register", (close_all,))?;
         // Notices forks from now on.
         process::generation();
+        logging::start();
         Ok(())
     }
 }

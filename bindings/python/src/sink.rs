@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -122,6 +122,16 @@ impl State {
         let under_way = self.under_way.as_ref().map(|(buffer, _)| buffer);
         let buffers = under_way.into_iter().chain(&self.full).chain([&self.filling]);
         buffers.map(Packed::count).sum()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let count = state.unflushed_count();
+        if count > 0 {
+            log::warn!("a sink was dropped with {count} payloads that were not flushed");
+        }
     }
 }
 

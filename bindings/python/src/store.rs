@@ -13,6 +13,7 @@ use waldo_core::{Backend, Error, Options, Retention, Waldo};
 use crate::backlog::Backlog;
 use crate::errors::{self, Raise};
 use crate::event_loop;
+use crate::logging;
 use crate::outcome::Outcome;
 use crate::process::Local;
 use crate::ticket::Ending;
@@ -77,6 +78,7 @@ impl Store {
             open_elsewhere(py, path.clone(), create, options)?
         } else {
             let waldo = wait::block_on(py, false, open(path.clone(), create, options))?;
+            logging::deliver(py)?;
             Arc::new(Outcome::from(Ok(waldo.map_err(|error| error.raise(py))?)))
         };
         let (backlog, closing) = (Arc::default(), Mutex::default());
@@ -148,6 +150,7 @@ impl Store {
     /// Closes the store, unless somebody does already; answers how that ends.
     pub fn close(&self, py: Python<'_>) -> PyResult<Arc<Outcome<Ending>>> {
         let waldo = self.waldo(py)?;
+        logging::deliver(py)?;
         Ok(self.local.close(waldo))
     }
 }

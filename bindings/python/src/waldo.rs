@@ -13,6 +13,7 @@ use waldo_core::{AppendOptions, Memory};
 use crate::awaitable::{Progress, Source, Wait};
 use crate::cursor::PyCursor;
 use crate::errors::{self, Raise};
+use crate::logging;
 use crate::management;
 use crate::numbers;
 use crate::payloads::{self, Items, Logs, Payloads};
@@ -386,7 +387,10 @@ impl Source for Opening {
     fn poll(&self, py: Python<'_>, waker: &Waker) -> PyResult<Progress> {
         match self.0.get().store.opened(py)?.poll(waker) {
             Poll::Pending => Ok(Progress::Pending),
-            Poll::Ready(Ok(_)) => Ok(Progress::Ready(self.0.clone_ref(py).into_any())),
+            Poll::Ready(Ok(_)) => {
+                logging::deliver(py)?;
+                Ok(Progress::Ready(self.0.clone_ref(py).into_any()))
+            }
             Poll::Ready(Err(error)) => Err(error.raise(py)),
         }
     }

@@ -93,7 +93,7 @@ def script() -> Iterator[Script]:
 
     def start(source: str, *arguments: object, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [*prefix, sys.executable, "-X", "dev", "-c", PREAMBLE + textwrap.dedent(source)]
+            [*prefix, sys.executable, "-W", "default", "-c", PREAMBLE + textwrap.dedent(source)]
             + [str(argument) for argument in arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -107,11 +107,20 @@ def script() -> Iterator[Script]:
     yield start
     for process in running:
         process.kill()
-        process.communicate()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            assert pipe is not None
+            pipe.close()
 
 
-def finished(process: subprocess.Popen[str], timeout: float = 60) -> str:
-    """What a script wrote, once it has ended well and said nothing else."""
-    out, err = process.communicate(timeout=timeout)
-    assert (process.returncode, err) == (0, ""), err
+def finished(process: subprocess.Popen[str]) -> str:
+    """What else a script wrote, once it has ended well and said nothing in other ways."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdin.close()
+    # Not `communicate`: it knows nothing of what was read too far already.
+    out = process.stdout.read()
+    err = process.stderr.read()
+    assert (process.wait(), err) == (0, ""), err
     return out

@@ -20,8 +20,6 @@ WAITS = {
     "wait": "log.submit([bytes(30_000)]).wait()",
     "wait with a timeout": "log.submit([bytes(30_000)]).wait(1000)",
     "sync": "log.sync()",
-    "truncate": "log.truncate(log.prev_seq_no)",
-    "clear": "log.clear()",
     "next": "stream.next()",
     "next with a timeout": "stream.next(1000)",
     "for": "[None for chunk in stream]",
