@@ -7,49 +7,58 @@ use std::process::{Command, Stdio};
 
 use common::{Check, WARNINGS, has, link, root, run};
 
+const LAYER: &str = "tests/cpp/layer.cpp";
+
 /// Compiles a program of the repository.
 fn build(dir: &Path, source: &str, tool: &str, standard: &str, flags: &[&str]) -> PathBuf {
     let program = dir.join(format!("{tool}-{standard}"));
     let mut command = Command::new(tool);
-    command.args(["-g", "-O1"]).arg(format!("-std={standard}")).args(WARNINGS).args(flags);
+    command.arg("-g").arg(format!("-std={standard}")).args(WARNINGS).args(flags);
     command.arg(root().join(source)).arg("-o").arg(&program);
     run(link(&mut command));
     program
 }
 
-fn check(check: Check, standards: &[&str]) {
+fn check(check: Check, tool: &str, standard: &str) {
     let dir = tempfile::tempdir().unwrap();
-    for tool in ["g++", "clang++"] {
-        // Where the second compiler is, its sanitizers need not be.
-        let is_checked = check == Check::Nothing || tool == "g++";
-        if !is_checked || !has(tool) || !check.is_possible(dir.path()) {
-            continue;
-        }
-        for standard in standards {
-            let layer = "tests/cpp/layer.cpp";
-            check.run(&build(dir.path(), layer, tool, standard, check.flags()), "auto");
-        }
+    if has(tool) && check.is_possible(dir.path()) {
+        check.run(&build(dir.path(), LAYER, tool, standard, check.flags()), "auto");
     }
 }
 
 #[test]
 fn the_layer_does_what_it_says() {
-    check(Check::Nothing, &["c++17", "c++20"]);
+    check(Check::Nothing, "g++", "c++17");
+    check(Check::Nothing, "clang++", "c++20");
+}
+
+#[test]
+fn the_layer_compiles_without_warnings() {
+    for tool in ["g++", "clang++"] {
+        for standard in ["c++17", "c++20"] {
+            if has(tool) {
+                let mut command = Command::new(tool);
+                command.arg(format!("-std={standard}")).args(WARNINGS).arg("-Wshadow");
+                command.arg("-fsyntax-only").arg("-I").arg(root().join("include"));
+                run(command.arg(root().join(LAYER)));
+            }
+        }
+    }
 }
 
 #[test]
 fn the_layer_is_clean_with_address_and_undefined_behaviour_sanitizers() {
-    check(Check::Address, &["c++20"]);
+    check(Check::Address, "g++", "c++20");
 }
 
 #[test]
 fn the_layer_is_clean_with_thread_sanitizer() {
-    check(Check::Thread, &["c++20"]);
+    check(Check::Thread, "g++", "c++20");
 }
 
 #[test]
 fn the_layer_is_clean_under_valgrind() {
-    check(Check::Valgrind, &["c++17"]);
+    check(Check::Valgrind, "g++", "c++17");
 }
 
 /// What a result has to offer does not depend on exceptions.
@@ -68,6 +77,22 @@ fn the_layer_compiles_without_exceptions() {
     command.args(["-std=c++17", "-fno-exceptions", "-fno-rtti"]).args(WARNINGS);
     run(link(command.arg(&source).arg("-o").arg(&program)));
     run(&mut Command::new(&program));
+}
+
+#[test]
+fn the_program_of_the_readme_works() {
+    if !has("g++") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let program = readme.split_once("```cpp\n").unwrap().1.split_once("```").unwrap().0;
+    let program = program.replace("/tmp/logs", dir.path().join("logs").to_str().unwrap());
+    let source = dir.path().join("readme.cpp");
+    let text = format!("#include <iostream>\n#include <waldo.hpp>\nint main() {{\n{program}}}\n");
+    std::fs::write(&source, text).unwrap();
+    let built = build(dir.path(), source.to_str().unwrap(), "g++", "c++17", &[]);
+    assert_eq!(run(&mut Command::new(built)), "1 hello\n");
 }
 
 #[test]

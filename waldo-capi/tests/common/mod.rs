@@ -76,7 +76,7 @@ impl Check {
         let is_built = command.output().unwrap().status.success();
         let is_possible = is_built && Command::new(&program).status().unwrap().success();
         if !is_possible {
-            eprintln!("skipped: the compiler has no {:?}", self.flags());
+            let _ = writeln!(std::io::stderr(), "skipped: no {:?} here", self.flags());
         }
         is_possible
     }
