@@ -14,6 +14,7 @@ on_both_backends!(
     a_ring_with_kept_logs_does_not_shrink,
     missing_and_incomplete_files_are_made_anew,
     damaged_headers,
+    a_file_that_was_cut_short,
     half_of_the_pages_are_those_of_another_store,
     damaged_logs_are_refused_or_cut,
     buffered_and_direct,
@@ -322,6 +323,33 @@ fn damaged_headers(options: Options) {
     waldo.blocking_close().unwrap();
     let waldo = open(&dir, options);
     assert_eq!(waldo.prev_seq_no(), Some(tip + 10));
+}
+
+/// The file of the newest page was cut where a frame ends. Nothing behind that place was left to say
+/// that there had been more, and the store opened without the logs that were gone.
+fn a_file_that_was_cut_short(options: Options) {
+    let dir = tempfile::tempdir().unwrap();
+    let waldo = open(&dir, options);
+    waldo.blocking_append(&logs(1, 10)).unwrap();
+    let image = std::fs::read(page(dir.path(), 0)).unwrap();
+    waldo.blocking_append(&logs(11, 20)).unwrap();
+    waldo.blocking_close().unwrap();
+    let end = image.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    let file = std::fs::OpenOptions::new().write(true).open(page(dir.path(), 0)).unwrap();
+    file.set_len(end.next_multiple_of(4096) as u64).unwrap();
+    let size = file.metadata().unwrap().len();
+    let refused = Waldo::blocking_open(dir.path(), options);
+    assert!(
+        matches!(&refused, Err(Error::Corruption(found)) if (found.page, found.offset) == (0, size)),
+        "{refused:?}"
+    );
+    let truncate = Options { corruption: CorruptionPolicy::Truncate, ..options };
+    let (waldo, report) = Waldo::blocking_open_with_report(dir.path(), truncate).unwrap();
+    assert_eq!(std::fs::metadata(&report.quarantined[0]).unwrap().len(), size);
+    assert_run(&read_all(&waldo), 1, 10);
+    waldo.blocking_append(&logs(11, 12)).unwrap();
+    waldo.blocking_close().unwrap();
+    assert_run(&read_all(&open(&dir, options)), 1, 12);
 }
 
 /// Of two page files one was that of another store. The store was taken for that of the first page,

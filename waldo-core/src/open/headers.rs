@@ -38,6 +38,8 @@ enum State {
     Incomplete,
     /// The header is lost, the frames are not: it is written again.
     Headless(&'static str),
+    /// The file was cut to this size after frames were written to it. What is left of them is kept.
+    Short(u64),
     /// Not a page of this store, or not this page.
     Wrong(&'static str),
 }
@@ -45,12 +47,13 @@ enum State {
 impl State {
     /// What is wrong with a page in this state, and whether its frames can be kept.
     fn damage(self, page: u32) -> Option<(Corruption, bool)> {
-        let (detail, keeps_frames) = match self {
+        let (offset, detail, keeps_frames) = match self {
             Self::Good | Self::Incomplete => return None,
-            Self::Headless(detail) => (detail, true),
-            Self::Wrong(detail) => (detail, false),
+            Self::Headless(detail) => (0, detail, true),
+            Self::Short(size) => (size, "the file was cut short", true),
+            Self::Wrong(detail) => (0, detail, false),
         };
-        Some((Corruption { page, offset: 0, after_seq_no: 0, detail }, keeps_frames))
+        Some((Corruption { page, offset, after_seq_no: 0, detail }, keeps_frames))
     }
 }
 
@@ -169,7 +172,7 @@ fn judge(
     decoded: Decoded,
 ) -> Result<State, Error> {
     match decoded {
-        Ok(header) if header == geometry.header(page) => complete_or_short(home, geometry, page),
+        Ok(header) if header == geometry.header(page) => judge_size(home, options, geometry, page),
         Ok(header) if header.store_id != geometry.store_id => {
             Ok(State::Wrong("the file belongs to another store"))
         }
@@ -185,11 +188,20 @@ fn judge(
     }
 }
 
-/// A file that was cut short gets its size back; recovery tells whether logs are missing.
-fn complete_or_short(home: &Path, geometry: &Geometry, page: u32) -> Result<State, Error> {
+/// A file has its full size before a frame is written to it.
+fn judge_size(
+    home: &Path,
+    options: &Options,
+    geometry: &Geometry,
+    page: u32,
+) -> Result<State, Error> {
     let path = page_path(home, page);
     let size = std::fs::metadata(&path).map_err(|error| io_error("stat", &path, error))?.len();
-    Ok(if size == geometry.page_size { State::Good } else { State::Incomplete })
+    if size == geometry.page_size {
+        return Ok(State::Good);
+    }
+    let is_short = size < geometry.page_size && holds_frames(home, options, geometry, page)?;
+    Ok(if is_short { State::Short(size) } else { State::Incomplete })
 }
 
 /// Judges a page where no page has a header that can be used.
