@@ -31,6 +31,17 @@ impl PyCursor {
     }
 }
 
+impl From<Cursor> for PyCursor {
+    fn from(cursor: Cursor) -> Self {
+        Self(match cursor {
+            Cursor::Trim => Place::Trim,
+            Cursor::Tip => Place::Tip,
+            Cursor::After(seq_no) => Place::After(seq_no),
+            Cursor::From(seq_no) => Place::From(seq_no),
+        })
+    }
+}
+
 /// The place before the first log whose number is greater.
 #[pyfunction]
 #[pyo3(name = "After")]

@@ -44,6 +44,10 @@ pub fn stream_closed(py: Python<'_>) -> PyErr {
     exception(py, "ClosedError", ("the stream has ended",))
 }
 
+pub fn follower_closed(py: Python<'_>) -> PyErr {
+    exception(py, "ClosedError", ("the follower is closed",))
+}
+
 pub fn forked(py: Python<'_>) -> PyErr {
     let message = "this belongs to the parent process; open the store anew after the fork";
     exception(py, "ForkedError", (message,))
@@ -63,8 +67,7 @@ pub fn option(py: Python<'_>, name: &str, value: &str, reason: &str) -> PyErr {
     exception(py, "OptionError", (message, name, value))
 }
 
-pub fn store_not_found(py: Python<'_>, path: &Path) -> PyErr {
-    let message = "there is no store; create=True makes one";
+pub fn store_not_found(py: Python<'_>, path: &Path, message: &str) -> PyErr {
     exception(py, "StoreNotFoundError", (libc::ENOENT, message, path.as_os_str()))
 }
 
@@ -171,6 +174,7 @@ impl Raise for QueryError {
                 storage(py, *errno, message, None)
             }
             Self::Timeout => timeout("no logs in time"),
+            Self::Gone => exception(py, "GoneError", (message,)),
             Self::Poisoned(poison) => poison.raise(py),
             Self::Closed => store_closed(py),
             Self::Forked => forked(py),

@@ -3,6 +3,7 @@
 //! - `waldo`, `store`: the class `Waldo`, and the life of a store;
 //! - `submission`, `payloads`, `backlog`: appending; `management`: what else is submitted;
 //! - `stream`, `reader`: streams; `chunk`, `log`, `arrow`, `numbers`: what they return;
+//! - `follow`, `watcher`: reading and checking a store from outside;
 //! - `sink`: buffered writers; `cursor`, `records`: values;
 //! - `ticket`, `outcome`: results to come; `wait`: waiting for them on a thread; `awaitable`,
 //!   `event_loop`, `event_fd`: in asyncio and other loops;
@@ -21,6 +22,7 @@ mod errors;
 mod event_fd;
 mod event_loop;
 mod exit;
+mod follow;
 mod log;
 mod logging;
 mod management;
@@ -37,6 +39,7 @@ mod submission;
 mod ticket;
 mod wait;
 mod waldo;
+mod watcher;
 
 use pyo3::prelude::*;
 
@@ -51,9 +54,13 @@ mod _waldo {
     #[pymodule_export]
     use super::exit::close_all;
     #[pymodule_export]
+    use super::follow::{PyFollower, follow, verify};
+    #[pymodule_export]
     use super::log::PyLog;
     #[pymodule_export]
-    use super::records::{Corruption, Dropped, Metadata, Options, RecoveryReport};
+    use super::records::{
+        Corruption, Dropped, FollowMetadata, Metadata, Options, RecoveryReport, VerifyProgress,
+    };
     #[pymodule_export]
     use super::sink::PySink;
     #[pymodule_export]

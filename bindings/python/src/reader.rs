@@ -7,12 +7,14 @@ use std::task::{Context, Poll, ready};
 
 use waldo_core::{Chunk, Cursor, QueryError, Waldo};
 
+use crate::follow::Followed;
 use crate::store::Store;
 
 /// A source of chunks.
 pub enum Reader {
     Stream(Box<Tail>),
     Query(Box<Query>),
+    Followed(Box<Followed>),
 }
 
 impl Reader {
@@ -40,6 +42,7 @@ impl Reader {
                 Err(error) => Poll::Ready(Err(error)),
             },
             Self::Query(query) => query.poll(context),
+            Self::Followed(followed) => followed.poll(context),
         }
     }
 
@@ -48,18 +51,21 @@ impl Reader {
         match self {
             Self::Stream(tail) => tail.stream.position(),
             Self::Query(query) => query.stream.position(),
+            Self::Followed(followed) => followed.position(),
         }
     }
 
     /// Goes on behind a log.
-    pub fn seek(&mut self, seq_no: u64) {
+    pub fn seek(&mut self, seq_no: u64) -> Result<(), QueryError> {
         match self {
             Self::Stream(tail) => tail.stream.seek(seq_no),
             Self::Query(query) => {
                 query.first = None;
                 query.stream.seek(seq_no);
             }
+            Self::Followed(followed) => followed.seek(seq_no)?,
         }
+        Ok(())
     }
 }
 

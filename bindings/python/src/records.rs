@@ -3,7 +3,9 @@
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use waldo_core::{Backend, CorruptionPolicy, Fault, IoMode, Recovery, Retention};
+use waldo_core::{Backend, CorruptionPolicy, Fault, IoMode, Recovery, Retention, Watch};
+
+use crate::errors;
 
 /// A value of a record, for `as_dict`.
 pub trait Value {
@@ -147,6 +149,36 @@ record! {
 }
 
 record! {
+    /// What a store that is followed holds, in numbers.
+    FollowMetadata {
+        store_id: String,
+        format_version: u32,
+        after_seq_no: u64,
+        prev_seq_no: u64,
+        durable_seq_no: u64,
+        log_count: u64,
+        page_count: u64,
+        ring_size: u32,
+        file_capacity: u64,
+        frame_alignment: u32,
+        disk_size: u64,
+        index_count: u64,
+        index_size: u64,
+        incarnation: u64,
+        writer_pid: Option<u32>,
+        watching: bool,
+    }
+}
+
+record! {
+    /// How far a check is.
+    VerifyProgress {
+        bytes_done: u64,
+        bytes_total: u64,
+    }
+}
+
+record! {
     /// A torn tail.
     Dropped {
         page: u32,
@@ -272,6 +304,35 @@ impl From<&waldo_core::RecoveryReport> for RecoveryReport {
     }
 }
 
+impl From<waldo_core::FollowMetadata> for FollowMetadata {
+    fn from(from: waldo_core::FollowMetadata) -> Self {
+        Self {
+            store_id: from.store_id.iter().map(|byte| format!("{byte:02x}")).collect(),
+            format_version: from.format_version,
+            after_seq_no: from.after_seq_no,
+            prev_seq_no: from.prev_seq_no,
+            durable_seq_no: from.durable_seq_no,
+            log_count: from.log_count,
+            page_count: from.page_count,
+            ring_size: from.ring_size,
+            file_capacity: from.file_capacity,
+            frame_alignment: from.frame_alignment,
+            disk_size: from.disk_size,
+            index_count: from.index_count,
+            index_size: from.index_size,
+            incarnation: from.incarnation,
+            writer_pid: from.writer_pid,
+            watching: from.watching,
+        }
+    }
+}
+
+impl From<waldo_core::VerifyProgress> for VerifyProgress {
+    fn from(from: waldo_core::VerifyProgress) -> Self {
+        Self { bytes_done: from.bytes_done, bytes_total: from.bytes_total }
+    }
+}
+
 /// An option that is one of several words.
 pub trait Choice: Copy + PartialEq + Sized + 'static {
     const WORDS: &'static [(&'static str, Self)];
@@ -288,6 +349,10 @@ impl Choice for Backend {
         ("threads", Self::Threads),
         ("memory", Self::Memory),
     ];
+}
+
+impl Choice for Watch {
+    const WORDS: &'static [(&'static str, Self)] = &[("auto", Self::Auto), ("poll", Self::Poll)];
 }
 
 impl Choice for Fault {
@@ -318,4 +383,13 @@ impl Choice for Recovery {
 impl Choice for CorruptionPolicy {
     const WORDS: &'static [(&'static str, Self)] =
         &[("refuse", Self::Refuse), ("truncate", Self::Truncate)];
+}
+
+/// The value of an option that is one of several words.
+pub fn choice<T: Choice>(py: Python<'_>, name: &str, word: &str) -> PyResult<T> {
+    let found = T::WORDS.iter().find(|(known, _)| *known == word);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
+        errors::option(py, name, word, &format!("it must be one of {}", words.join(", ")))
+    })
 }

@@ -42,7 +42,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Whether there is a store in a directory.
-fn exists(path: &Path) -> io::Result<bool> {
+pub fn exists(path: &Path) -> io::Result<bool> {
     let entries = match std::fs::read_dir(path) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -222,7 +222,9 @@ pub enum OpenError {
 impl Raise for OpenError {
     fn raise(&self, py: Python<'_>) -> PyErr {
         match self {
-            Self::NotFound(path) => errors::store_not_found(py, path),
+            Self::NotFound(path) => {
+                errors::store_not_found(py, path, "there is no store; create=True makes one")
+            }
             Self::Core(error) => error.raise(py),
         }
     }

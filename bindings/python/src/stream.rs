@@ -230,7 +230,7 @@ impl PyStream {
         let in_use = inner.take_unless_awaited(py)?;
         let mut in_use = in_use.ok_or_else(|| errors::stream_closed(py))?;
         if let Some(reader) = &mut in_use.reader {
-            reader.seek(seq_no);
+            reader.seek(seq_no).map_err(|error| error.raise(py))?;
         }
         drop(in_use);
         inner.disturb();

@@ -18,7 +18,7 @@ use crate::management;
 use crate::numbers;
 use crate::payloads::{self, Items, Logs, Payloads};
 use crate::reader::Reader;
-use crate::records::{Choice, Metadata, Options, RecoveryReport};
+use crate::records::{Metadata, Options, RecoveryReport, choice};
 use crate::sink::PySink;
 use crate::store::Store;
 use crate::stream::PyStream;
@@ -122,15 +122,6 @@ pub fn open(
         },
     };
     Ok(PyWaldo { store: Store::open(py, path, create, options)? })
-}
-
-/// The value of an option that is one of several words.
-pub fn choice<T: Choice>(py: Python<'_>, name: &str, word: &str) -> PyResult<T> {
-    let found = T::WORDS.iter().find(|(known, _)| *known == word);
-    found.map(|(_, value)| *value).ok_or_else(|| {
-        let words: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
-        errors::option(py, name, word, &format!("it must be one of {}", words.join(", ")))
-    })
 }
 
 fn interval(py: Python<'_>, seconds: Option<f64>) -> PyResult<Option<Duration>> {

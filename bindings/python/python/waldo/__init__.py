@@ -43,6 +43,8 @@ from waldo._waldo import (
     Corruption,
     Cursor,
     Dropped,
+    Follower,
+    FollowMetadata,
     From,
     Log,
     Metadata,
@@ -53,9 +55,12 @@ from waldo._waldo import (
     Ticket,
     Tip,
     Trim,
+    VerifyProgress,
     Waldo,
     __version__,
+    follow,
     open,
+    verify,
 )
 
 __all__ = [
@@ -70,6 +75,8 @@ __all__ = [
     "Dropped",
     "ExceedsLimitError",
     "ExhaustedError",
+    "FollowMetadata",
+    "Follower",
     "ForkedError",
     "From",
     "FullError",
@@ -96,8 +103,11 @@ __all__ = [
     "TrimmedError",
     "TruncatedError",
     "UnsupportedError",
+    "VerifyProgress",
     "Waldo",
     "WaldoError",
     "__version__",
+    "follow",
     "open",
+    "verify",
 ]

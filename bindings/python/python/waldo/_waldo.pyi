@@ -772,7 +772,7 @@ class FollowMetadata:
         """The process that has the store open for writing, as far as can be told."""
 
     @property
-    def watches(self) -> bool:
+    def watching(self) -> bool:
         """Whether changes are noticed by inotify, not by polling."""
 
     def as_dict(self) -> dict[str, object]:
@@ -793,9 +793,11 @@ class VerifyProgress:
     def bytes_total(self) -> int:
         """Bytes that there are to check."""
 
-    @property
-    def page_count(self) -> int:
-        """Pages that were checked."""
+    def as_dict(self) -> dict[str, object]:
+        """The attributes by name."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: None  # type: ignore[assignment]
 
 @final
 class Finding:
