@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 SEEDS ?= 100000
 FIRST ?= 0
 
-.PHONY: demo test fmt clippy doc unit sim deny install header abi bench
+.PHONY: demo test fmt clippy doc unit python sim deny install header abi bench
 
 # Appends a file line by line, durably, with 1,000 streams tailing it; is killed half way, recovers,
 # and goes on.
@@ -18,7 +18,7 @@ demo:
 	$(CARGO) run --release --quiet -p waldo-examples --bin demo -- $(if $(INPUT),"$(INPUT)")
 
 # Everything that is checked before a change lands.
-test: fmt clippy unit doc
+test: fmt clippy unit doc python
 
 fmt:
 	$(CARGO) fmt --all --check
@@ -32,6 +32,11 @@ unit:
 
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+# The Python package: builds the source distribution and from that the wheel, installs it into a
+# fresh virtual environment, and checks and tests it there. PYTHON: another interpreter.
+python:
+	bindings/python/test.sh
 
 # More seeds of the simulation: make sim SEEDS=1000000 FIRST=0
 sim:
