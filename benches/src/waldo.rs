@@ -66,7 +66,7 @@ impl Engine for WaldoEngine {
 }
 
 impl WaldoEngine {
-    fn options(&self, setup: &Setup) -> Options {
+    pub(crate) fn options(&self, setup: &Setup) -> Options {
         let batch = (setup.batch_logs * (setup.log_bytes + 32)) as u64 + 2 * BLOCK;
         let buf_capacity = batch.max(1 << 20).next_multiple_of(BLOCK) as usize;
         let page = setup.disk_bytes / u64::from(RING_SIZE);

@@ -5,6 +5,7 @@
 //! on any [`Engine`] and are shared with `waldo-peers`; the others need what only Waldo has.
 
 pub mod append;
+pub mod boundary;
 pub mod catchup;
 pub mod ceiling;
 pub mod commit;
@@ -40,6 +41,8 @@ pub enum Scenario {
     Recover(recover::Options),
     /// Waiting streams while nothing is appended.
     Idle(idle::Options),
+    /// The same work through Rust and through the C ABI.
+    Boundary(boundary::Options),
     /// The I/O patterns of an engine without the engine: what hardware and kernel allow.
     Ceiling(Box<ceiling::Options>),
 }
@@ -76,6 +79,7 @@ impl Scenario {
             Self::Lookup(options) => lookup::plan(options, common),
             Self::Recover(options) => Ok(recover::plan(options, common)),
             Self::Idle(options) => Ok(idle::plan(options, common)),
+            Self::Boundary(options) => Ok(boundary::plan(options, common)),
             Self::Ceiling(options) => ceiling::plan(options, common),
         }
     }
