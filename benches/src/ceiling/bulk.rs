@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::rc::Rc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::frame::Layout;
 use super::ring::{Place, Ring};
@@ -96,15 +96,17 @@ pub struct Bulk {
     work: String,
     shape: BulkShape,
     files: Rc<Scratch>,
-    /// Writes of one run.
+    /// Most writes of one run.
     writes: u64,
+    /// The longest run.
+    length: Duration,
     seed: u64,
     /// Writes of the runs before.
     done: u64,
 }
 
 impl Bulk {
-    /// A case whose runs write `bytes` of payload each.
+    /// A case whose runs write `bytes` of payload each, or as much as they can in so many seconds.
     ///
     /// # Errors
     ///
@@ -113,7 +115,7 @@ impl Bulk {
         work: &str,
         shape: BulkShape,
         files: &Rc<Scratch>,
-        bytes: u64,
+        (bytes, seconds): (u64, f64),
         seed: u64,
     ) -> anyhow::Result<Self> {
         let len = shape.write_bytes;
@@ -127,7 +129,9 @@ impl Bulk {
             size::show(files.file_bytes())
         );
         let writes = bytes.div_ceil(shape.payload_bytes.max(1) as u64);
-        Ok(Self { work: work.to_owned(), shape, files: Rc::clone(files), writes, seed, done: 0 })
+        let (work, files) = (work.to_owned(), Rc::clone(files));
+        let length = Duration::from_secs_f64(seconds);
+        Ok(Self { work, shape, files, writes, length, seed, done: 0 })
     }
 
     /// Where the `number`-th write goes: through one file after the other, past a header block.
@@ -169,7 +173,7 @@ impl Bulk {
         let builder = Builder::new(shape.layout, shape.build, payload);
         let mut latency = Latency::new()?;
         let meter = Meter::start()?;
-        thread::scope(|scope| {
+        let written = thread::scope(|scope| {
             let mut source = if shape.build_thread {
                 Source::thread(scope, builder, buffers, self.writes)?
             } else {
@@ -184,8 +188,8 @@ impl Bulk {
         })?;
         let usage = meter.stop()?;
         let sample = Sample {
-            payload_bytes: self.writes * shape.payload_bytes as u64,
-            ops: self.writes,
+            payload_bytes: written * shape.payload_bytes as u64,
+            ops: written,
             usage,
             latency: latency.percentiles(),
             ..Sample::default()
@@ -201,17 +205,21 @@ impl Bulk {
         files: &[File],
         source: &mut Source<'_, '_>,
         latency: &mut Latency,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<u64> {
         let flags = if self.shape.durable { libc::RWF_DSYNC } else { 0 };
-        for number in self.done..self.done + self.writes {
+        let end = Instant::now() + self.length;
+        for written in 0..self.writes {
             let slot = source.next()?;
-            let place = self.place(number, files.len());
+            let place = self.place(self.done + written, files.len());
             let started = Instant::now();
+            if started >= end {
+                return Ok(written);
+            }
             pwritev2(&files[place.file], &slot.1[..place.len], place.offset, flags)?;
             latency.record(started.elapsed());
             source.give_back(slot);
         }
-        Ok(())
+        Ok(self.writes)
     }
 
     fn through_ring(
@@ -220,13 +228,14 @@ impl Bulk {
         files: usize,
         source: &mut Source<'_, '_>,
         latency: &mut Latency,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<u64> {
         let doorbell = source.doorbell();
         let mut landed = Vec::new();
-        let (mut number, end) = (self.done, self.done + self.writes);
-        while number < end || ring.in_flight() > 0 {
+        let (mut written, mut left) = (0, self.writes);
+        let end = Instant::now() + self.length;
+        while left > 0 || ring.in_flight() > 0 {
             let mut asleep = None;
-            if number < end && ring.in_flight() < self.shape.in_flight {
+            if left > 0 && ring.in_flight() < self.shape.in_flight {
                 let mut next = source.try_next()?;
                 if next.is_none()
                     && let Some(doorbell) = &doorbell
@@ -240,12 +249,14 @@ impl Bulk {
                     if let Some(doorbell) = asleep {
                         doorbell.wake_up();
                     }
-                    ring.write(slot, buffer, self.place(number, files), self.shape.durable)?;
+                    let place = self.place(self.done + written, files);
+                    ring.write(slot, buffer, place, self.shape.durable)?;
                     ring.submit()?;
-                    number += 1;
+                    written += 1;
+                    left = if Instant::now() < end { left - 1 } else { 0 };
                     continue;
                 }
-            } else if number < end {
+            } else if left > 0 {
                 source.prepare();
             }
             ring.wait(&mut landed)?;
@@ -257,7 +268,7 @@ impl Bulk {
                 source.give_back((landed.slot, landed.buffer));
             }
         }
-        Ok(())
+        Ok(written)
     }
 }
 
@@ -278,9 +289,38 @@ impl Case for Bulk {
         let payload =
             Payload::new(self.seed, shape.layout.log_bytes, shape.layout.logs, POOL_BYTES);
         let sample = self.write_all(&files, &payload, self.buffers()?)?;
-        self.done += self.writes;
+        self.done += sample.ops;
         // What is left to be written back must not disturb the next run.
         sync_file_system(self.files.dir())?;
         Ok(sample)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(shape: BulkShape, limits: (u64, f64)) -> u64 {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Scratch::zeros(dir.path(), 2, 1 << 20);
+        let mut case = Bulk::new("work", shape, &files, limits, 1).unwrap();
+        // Twice: the second run goes on where the first ended.
+        case.run().unwrap();
+        case.run().unwrap().payload_bytes
+    }
+
+    #[test]
+    fn all_ways_write_what_they_are_asked_to() {
+        let layout = Layout::holding(16, 1024);
+        let usual = BulkShape::like_an_engine(layout, Io::Buffered, false);
+        let call = BulkShape { method: Method::Call, in_flight: 1, ..usual };
+        for shape in [usual, call] {
+            for build_thread in [false, true] {
+                let shape = BulkShape { build_thread, ..shape };
+                assert_eq!(written(shape, (4 << 20, 60.0)), 4 << 20, "{shape:?}");
+                let some = written(shape, (u64::MAX, 0.02));
+                assert!(some > 0 && some < 1 << 40, "{shape:?}: {some}");
+            }
+        }
     }
 }

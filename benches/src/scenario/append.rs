@@ -192,10 +192,11 @@ fn ceilings(
     let layout = Layout::holding(setup.batch_logs, setup.log_bytes);
     let usual = BulkShape::like_an_engine(layout, io, setup.durable);
     let files = Scratch::zeros(&common.dir, FILES, options.disk / FILES as u64);
+    let limits = (options.bytes, options.seconds);
     let mut set: Set = Vec::new();
     for (in_flight, build_thread) in [(1, false), (2, false), (2, true)] {
         let shape = BulkShape { in_flight, build_thread, ..usual };
-        let case = Bulk::new(work, shape, &files, options.bytes, common.seed)?;
+        let case = Bulk::new(work, shape, &files, limits, common.seed)?;
         set.push(Box::new(case));
     }
     Ok(set)

@@ -84,7 +84,7 @@ pub struct Options {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "plain")]
     pub backing: Vec<Backing>,
 
-    /// commit, pread: length of a run, seconds.
+    /// commit, pread: length of a run, seconds; bulk: a tenth of the longest run.
     #[arg(long, default_value_t = 1.5)]
     pub seconds: f64,
 
@@ -168,13 +168,14 @@ pub fn plan(options: &Options, common: &Common) -> anyhow::Result<Plan> {
 
 fn bulk(options: &Options, common: &Common) -> anyhow::Result<Set> {
     let layout = Layout::holding(options.batch, options.log_bytes());
+    let limits = (options.bytes, 10.0 * options.seconds);
     let mut set: Set = Vec::new();
     for &io in &options.io {
         let files = options.zeros(common);
         for durable in options.durable() {
             for shape in bulk_shapes(options, layout, io, durable) {
                 let work = append::durability(durable);
-                let case = Bulk::new(work, shape, &files, options.bytes, common.seed)?;
+                let case = Bulk::new(work, shape, &files, limits, common.seed)?;
                 set.push(Box::new(case));
             }
         }

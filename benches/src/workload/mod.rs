@@ -65,7 +65,7 @@ struct Open {
 }
 
 /// The longest lead-in; an engine that is slow must not take all the time there is.
-const LEAD_IN_SECONDS_MAX: f64 = 10.0;
+const LEAD_IN_SECONDS_MAX: f64 = 5.0;
 
 impl EngineCase {
     /// A case.
@@ -79,7 +79,7 @@ impl EngineCase {
         let setup = &self.task.setup;
         let dir = WorkDir::new(&self.dir, &self.engine.name())?;
         if self.warm {
-            crate::warm::memory(setup.disk_bytes)?;
+            crate::warm::memory(self.memory())?;
         }
         let store = self.engine.open(dir.path(), setup)?;
         if let Start::Steady { lead_in } = self.task.start {
@@ -90,6 +90,18 @@ impl EngineCase {
             store.settle()?;
         }
         Ok(Open { store, _dir: dir })
+    }
+
+    /// Memory that the engine may come to need, page cache included: what it does not reuse on
+    /// disk it touches anew.
+    fn memory(&self) -> u64 {
+        let disk = self.task.setup.disk_bytes;
+        match (self.task.start, &self.task.load) {
+            (Start::Steady { lead_in }, Load::Produce(load)) if !self.engine.rests() => {
+                lead_in.saturating_add(load.bytes).min(8 * disk)
+            }
+            _ => disk,
+        }
     }
 
     fn run_on(&self, open: &Open) -> anyhow::Result<Sample> {
