@@ -93,8 +93,9 @@ fn line_chart(title: &str, axis: &str, cases: &[&Case], colours: &Colours) -> St
     let heading = cases.first().map_or("", |case| case.metric.heading());
     svg.text((0.0, 16.0), Anchor::Start, "title", &format!("{title}: {heading}"));
 
-    let highest = cases.iter().filter_map(|case| Some(case.figure?.max)).fold(0.0, f64::max);
-    let vertical = Scale::from_zero(highest, PLOT_HEIGHT);
+    let figures = cases.iter().filter_map(|case| case.figure);
+    let extremes = figures.flat_map(|figure| [figure.min, figure.max]);
+    let vertical = Scale::of_figures(extremes, PLOT_HEIGHT);
     let horizontal = Scale::of_points(cases.iter().map(|case| x_of(case)), PLOT_WIDTH);
     let y = |value: f64| TOP + PLOT_HEIGHT - vertical.place(value);
     let x = |value: f64| LEFT + horizontal.place(value);

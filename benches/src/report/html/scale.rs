@@ -27,6 +27,17 @@ impl Scale {
         Self { low: 0.0, high, length, kind: Kind::Linear }
     }
 
+    /// From 0 on, or logarithmic where the values are so far apart that the small ones could not
+    /// be told from 0.
+    pub fn of_figures(values: impl Iterator<Item = f64> + Clone, length: f64) -> Self {
+        let (low, high) = extremes(values.clone());
+        if low > 0.0 && high >= 50.0 * low {
+            Self::log10(values, length)
+        } else {
+            Self::from_zero(high, length)
+        }
+    }
+
     /// Logarithmic, between powers of 10 around the values.
     pub fn log10(values: impl Iterator<Item = f64>, length: f64) -> Self {
         let (low, high) = extremes(values.filter(|value| *value > 0.0));
@@ -135,6 +146,8 @@ mod tests {
         let points = Scale::of_points([1.0, 4.0, 64.0].into_iter(), 60.0);
         assert!((points.place(8.0) - 30.0).abs() < 1e-9);
         assert_eq!(points.ticks().len(), 7);
+        assert_eq!(Scale::of_figures([1.0, 40.0].into_iter(), 60.0).ticks()[0], 0.0);
+        assert_eq!(Scale::of_figures([3.0, 400.0].into_iter(), 60.0).ticks()[0], 1.0);
     }
 
     #[test]
