@@ -1,7 +1,8 @@
 //! Versions, and what the system can do.
 
-use std::ffi::{CStr, c_char, c_long};
-use std::mem::MaybeUninit;
+use std::ffi::{CStr, c_char};
+
+use waldo_core::Fitness;
 
 use crate::boundary::{call, output, set, shielded};
 use crate::error::{Failure, WaldoError, report};
@@ -24,9 +25,6 @@ pub enum Features {
 
 /// Raised where a program that was built for an earlier version would not work any more.
 const ABI_VERSION: u32 = 0;
-
-/// Memory that buffers of default size take when they are registered.
-const LOCKED_BYTES: u64 = 64 * 1024 * 1024;
 
 const VERSION: &CStr =
     match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
@@ -68,18 +66,13 @@ pub unsafe extern "C" fn waldo_probe(features: *mut u64, error: *mut WaldoError)
         call(error, || {
             output(features, 0, "features")?;
             let mut found = 0;
-            for (feature, probed) in [
-                (Features::WALDO_FEATURE_KERNEL, kernel()),
-                (Features::WALDO_FEATURE_IO_URING, io_uring()),
-                (Features::WALDO_FEATURE_MEMORY_LOCK, memory_lock()),
-                (Features::WALDO_FEATURE_HUGE_PAGES, huge_pages()),
-            ] {
-                match probed {
-                    Ok(()) => found |= feature as u64,
-                    Err(missing) => {
-                        advice.push_str(if advice.is_empty() { "" } else { "; " });
-                        advice.push_str(&missing);
-                    }
+            for finding in waldo_core::probe(None) {
+                let Some(feature) = feature(finding.name) else { continue };
+                if finding.fitness == Fitness::Ok {
+                    found |= feature as u64;
+                } else {
+                    advice.push_str(if advice.is_empty() { "" } else { "; " });
+                    advice.push_str(&format!("{}: {}", finding.name, finding.advice));
                 }
             }
             set(features, found);
@@ -99,59 +92,12 @@ pub unsafe extern "C" fn waldo_probe(features: *mut u64, error: *mut WaldoError)
     status
 }
 
-fn kernel() -> Result<(), String> {
-    let mut name = MaybeUninit::<libc::utsname>::zeroed();
-    // SAFETY: it is valid for writing, and zeros are texts without characters.
-    let name = unsafe {
-        libc::uname(name.as_mut_ptr());
-        name.assume_init()
-    };
-    // SAFETY: the system, or the zeros, end it with a 0.
-    let release = unsafe { CStr::from_ptr(name.release.as_ptr()) }.to_string_lossy();
-    let mut parts = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>());
-    let mut next = || parts.next().and_then(Result::ok).unwrap_or(0);
-    if (next(), next()) >= (6, 8) {
-        return Ok(());
-    }
-    Err(format!("Linux {release} is older than 6.8"))
-}
-
-fn io_uring() -> Result<(), String> {
-    /// Bytes of `struct io_uring_params`.
-    const PARAMS: usize = 120;
-
-    let mut params = [0_u64; PARAMS / 8];
-    // SAFETY: `params` is as large as the system expects.
-    let fd: c_long = unsafe { libc::syscall(libc::SYS_io_uring_setup, 4_u32, params.as_mut_ptr()) };
-    if fd >= 0 {
-        // SAFETY: it was made just now, and nobody else knows it.
-        unsafe { libc::close(fd as i32) };
-        return Ok(());
-    }
-    let error = std::io::Error::last_os_error();
-    Err(match error.raw_os_error() {
-        Some(libc::EPERM | libc::EACCES) => "io_uring is forbidden: allow it in the seccomp \
-            profile of the container, or set the sysctl kernel.io_uring_disabled to 0"
-            .to_owned(),
-        _ => format!("io_uring cannot be used ({error})"),
-    })
-}
-
-fn memory_lock() -> Result<(), String> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: valid for writing.
-    unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
-    if limit.rlim_cur >= LOCKED_BYTES {
-        return Ok(());
-    }
-    Err(format!("only {} bytes may be locked: raise ulimit -l", limit.rlim_cur))
-}
-
-fn huge_pages() -> Result<(), String> {
-    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let free = info.lines().find_map(|line| line.strip_prefix("HugePages_Free:"));
-    match free.map(|free| free.trim().parse::<u64>()) {
-        Some(Ok(1..)) => Ok(()),
-        _ => Err("no huge pages are free: set the sysctl vm.nr_hugepages".to_owned()),
+fn feature(name: &str) -> Option<Features> {
+    match name {
+        "kernel" => Some(Features::WALDO_FEATURE_KERNEL),
+        "io_uring" => Some(Features::WALDO_FEATURE_IO_URING),
+        "memory_lock" => Some(Features::WALDO_FEATURE_MEMORY_LOCK),
+        "huge_pages" => Some(Features::WALDO_FEATURE_HUGE_PAGES),
+        _ => None,
     }
 }

@@ -31,6 +31,7 @@ mod log;
 pub mod memory;
 mod open;
 mod options;
+mod probe;
 #[doc(hidden)]
 pub mod progress;
 #[doc(hidden)]
@@ -58,6 +59,7 @@ pub use follow::{
 pub use handle::{AppendOptions, BlockingIter, Cursor, Metadata, Sink, Stream, Waldo};
 pub use log::Log;
 pub use options::{Backend, CorruptionPolicy, Fault, IoMode, Memory, Options, Recovery, Retention};
+pub use probe::{Finding, Fitness, probe};
 pub use recovery::{Dropped, RecoveryReport};
 
 /// The README's program is compiled and run as a test.

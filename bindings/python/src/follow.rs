@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -73,11 +73,11 @@ fn open(py: Python<'_>, path: &PathBuf, options: FollowOptions) -> PyResult<Foll
 }
 
 /// Raises `StoreNotFoundError` where there is no store.
-fn expect_store(py: Python<'_>, path: &PathBuf) -> PyResult<()> {
+fn expect_store(py: Python<'_>, path: &Path) -> PyResult<()> {
     match store::exists(path) {
         Ok(true) => Ok(()),
         Ok(false) => Err(errors::store_not_found(py, path, "there is no store")),
-        Err(source) => Err(Error::Io { action: "list", path: path.clone(), source }.raise(py)),
+        Err(source) => Err(Error::Io { action: "list", path: path.to_owned(), source }.raise(py)),
     }
 }
 

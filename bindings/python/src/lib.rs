@@ -29,6 +29,7 @@ mod management;
 mod numbers;
 mod outcome;
 mod payloads;
+mod probe;
 mod process;
 mod reader;
 mod records;
@@ -58,8 +59,11 @@ mod _waldo {
     #[pymodule_export]
     use super::log::PyLog;
     #[pymodule_export]
+    use super::probe::probe;
+    #[pymodule_export]
     use super::records::{
-        Corruption, Dropped, FollowMetadata, Metadata, Options, RecoveryReport, VerifyProgress,
+        Corruption, Dropped, Finding, FollowMetadata, Metadata, Options, RecoveryReport,
+        VerifyProgress,
     };
     #[pymodule_export]
     use super::sink::PySink;

@@ -107,6 +107,17 @@ record! {
 }
 
 record! {
+    /// Something that `probe` looked at.
+    Finding {
+        name: &'static str,
+        state: &'static str,
+        value: String,
+        meaning: String,
+        advice: String,
+    }
+}
+
+record! {
     /// What a store holds and does, in numbers.
     Metadata {
         after_seq_no: u64,

@@ -43,6 +43,7 @@ from waldo._waldo import (
     Corruption,
     Cursor,
     Dropped,
+    Finding,
     Follower,
     FollowMetadata,
     From,
@@ -60,6 +61,7 @@ from waldo._waldo import (
     __version__,
     follow,
     open,
+    probe,
     verify,
 )
 
@@ -75,6 +77,7 @@ __all__ = [
     "Dropped",
     "ExceedsLimitError",
     "ExhaustedError",
+    "Finding",
     "FollowMetadata",
     "Follower",
     "ForkedError",
@@ -109,5 +112,6 @@ __all__ = [
     "__version__",
     "follow",
     "open",
+    "probe",
     "verify",
 ]
