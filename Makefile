@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 SEEDS ?= 100000
 FIRST ?= 0
 
-.PHONY: demo test fmt clippy doc unit python sim deny install header abi bench
+.PHONY: demo test fmt clippy doc unit python sim deny install header abi bench torture
 
 # Appends a file line by line, durably, with 1,000 streams tailing it; is killed half way, recovers,
 # and goes on.
@@ -41,6 +41,11 @@ python:
 # More seeds of the simulation: make sim SEEDS=1000000 FIRST=0
 sim:
 	$(CARGO) run --release --quiet -p waldo-core --features simulation --example simulate -- $(SEEDS) $(FIRST)
+
+# Crashes, power losses, failing disks and the like on the real system, for some 25 minutes, or for
+# as long as is asked for: make torture HOURS=8
+torture:
+	HOURS="$(HOURS)" sh tests/torture/run.sh
 
 # Licences, advisories and duplicate versions of dependencies (cargo install cargo-deny).
 deny:

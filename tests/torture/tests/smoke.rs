@@ -1,0 +1,35 @@
+//! Each class for a few rounds; `make torture` runs them for longer.
+
+use std::process::Command;
+
+/// Runs a class and returns its row: cases, faults injected, violations.
+fn run(arguments: &[&str]) -> [u64; 3] {
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_waldo-torture"))
+        .args(arguments)
+        .env("TMPDIR", dir.path())
+        .output()
+        .unwrap();
+    let (said, errors) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    println!("{said}{errors}");
+    assert!(output.status.success(), "{arguments:?}: {said}{errors}");
+    let row = said.lines().rfind(|line| line.starts_with('|')).expect("no row");
+    let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+    let [_, numbers @ ..] = cells.as_slice() else { panic!("{row}") };
+    let numbers: Vec<u64> = numbers.iter().map(|cell| cell.parse().unwrap()).collect();
+    let is_skipped = row.contains("skipped");
+    let row: [u64; 3] = numbers.try_into().expect("three numbers");
+    assert!(is_skipped || row[0] > 0 && row[1] > 0, "nothing was done: {row:?}");
+    row
+}
+
+#[test]
+fn kills() {
+    assert_eq!(run(&["kill", "--rounds", "40", "--jobs", "2"])[2], 0);
+}
+
+#[test]
+fn power_losses() {
+    assert_eq!(run(&["power", "--rounds", "150"])[2], 0);
+}
