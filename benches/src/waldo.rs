@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use waldo_core::{AppendError, Backend, Cursor, IoMode, Log, Options, Stream, Waldo};
+use waldo_core::{AppendError, Backend, Cursor, IoMode, Log, Memory, Options, Stream, Waldo};
 
 use crate::engine::{Appending, Engine, Producer, Setup, Store, Tail, TaskProducer, Waking};
 use crate::rounds::Role;
@@ -82,6 +82,8 @@ impl WaldoEngine {
             file_o_dsync: setup.durable,
             io: self.io,
             backend: self.backend,
+            // What a run leaves in memory is of no use to the next.
+            memory: Memory { keep: self.backend != Backend::Memory, ..usual.memory },
             ..usual
         }
     }

@@ -10,7 +10,7 @@ use std::ptr;
 use std::time::Duration;
 
 use anyhow::bail;
-use waldo_core::{IoMode, Options};
+use waldo_core::{Backend, IoMode, Options};
 
 use crate::engine::{Engine, Producer, Setup, Store};
 use crate::rounds::Role;
@@ -251,7 +251,15 @@ unsafe fn set_all(to: *mut c_void, options: &Options) -> anyhow::Result<()> {
         IoMode::Buffered => "buffered",
         IoMode::Direct => "direct",
     };
+    let backend = match options.backend {
+        Backend::Auto => "auto",
+        Backend::IoUring => "io_uring",
+        Backend::Threads => "threads",
+        Backend::Memory => "memory",
+    };
     for (key, value) in [
+        (c"backend", backend.to_owned()),
+        (c"memory.keep", options.memory.keep.to_string()),
         (c"ring_size", options.ring_size.to_string()),
         (c"pool_size", options.pool_size.to_string()),
         (c"buf_capacity", options.buf_capacity.to_string()),

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use clap::Args;
+use waldo_core::Backend;
 
 use self::capi::CapiEngine;
 use crate::engine::{Engine, Setup, Store};
@@ -57,6 +58,16 @@ pub struct Options {
     /// Bytes on disk that a store may keep.
     #[arg(long, value_parser = size::parse, default_value = "512MiB")]
     pub disk: u64,
+    /// Without a disk: what is left are the calls, the worker and copying.
+    #[arg(long)]
+    pub in_memory: bool,
+}
+
+impl Options {
+    fn engine(&self) -> WaldoEngine {
+        let backend = if self.in_memory { Backend::Memory } else { Backend::Auto };
+        WaldoEngine { backend, ..WaldoEngine::default() }
+    }
 }
 
 /// What the scenario runs.
@@ -75,6 +86,7 @@ pub fn plan(options: &Options, common: &Common) -> Plan {
         format!("not durable, {batch}"),
         setup,
         produce::Load { bytes: options.bytes, seconds: options.seconds, task_threads: None },
+        options.engine(),
         common,
     );
     let single = format!("durable, 1 × {}", size::show(options.single_size));
@@ -88,6 +100,7 @@ pub fn plan(options: &Options, common: &Common) -> Plan {
             ..setup
         },
         produce::Load { bytes: u64::MAX, seconds: options.seconds, task_threads: None },
+        options.engine(),
         common,
     ));
     let work = format!("{} streams, {batch}", options.streams);
@@ -106,9 +119,14 @@ const COLUMNS: &[Metric] = &[
 ];
 
 /// Both ways to append.
-fn appends(work: String, setup: Setup, load: produce::Load, common: &Common) -> Set {
-    let engines: [Rc<dyn Engine>; 2] =
-        [Rc::new(Inside(WaldoEngine::default())), Rc::new(CapiEngine(WaldoEngine::default()))];
+fn appends(
+    work: String,
+    setup: Setup,
+    load: produce::Load,
+    engine: WaldoEngine,
+    common: &Common,
+) -> Set {
+    let engines: [Rc<dyn Engine>; 2] = [Rc::new(Inside(engine)), Rc::new(CapiEngine(engine))];
     let start = Start::Steady { lead_in: setup.disk_bytes * 5 / 4 };
     workload::cases(&engines, &Task { work, setup, start, load: Load::Produce(load) }, common)
 }
@@ -127,5 +145,40 @@ impl Engine for Inside {
 
     fn open(&self, dir: &Path, setup: &Setup) -> anyhow::Result<Box<dyn Store>> {
         self.0.open(dir, setup)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every work, both ways: each has done something, and nothing has failed.
+    #[test]
+    fn both_ways_work() {
+        let dir = tempfile::tempdir().unwrap();
+        let common =
+            Common { dir: dir.path().into(), rounds: 1, json: false, no_warm: true, seed: 1 };
+        let options = Options {
+            batch: 64,
+            log_size: 1024,
+            bytes: 8 << 20,
+            producers: 3,
+            single_size: 256,
+            streams: 20,
+            reader_threads: 2,
+            window: 4,
+            seconds: 0.2,
+            disk: 32 << 20,
+            in_memory: true,
+        };
+        let mut who = Vec::new();
+        for mut case in plan(&options, &common).sets.into_iter().flatten() {
+            case.prepare().unwrap();
+            let sample = case.run().unwrap();
+            assert!(sample.ops > 0 && sample.payload_bytes > 0, "{}", case.label().title());
+            case.finish().unwrap();
+            who.push(case.label().who);
+        }
+        assert_eq!(who, [RUST, "C ABI", RUST, "C ABI", RUST, "C ABI"]);
     }
 }

@@ -21,7 +21,6 @@ use crate::outcome::Sample;
 use crate::payload::Payload;
 use crate::rounds::{self, Label, Role, Set};
 use crate::tasks::{self, Queue, Task};
-use crate::waldo::WaldoEngine;
 use crate::workload::touch::{Touch, Touching};
 
 /// Bytes of distinct payload that the batches are cut from.
@@ -58,7 +57,7 @@ impl rounds::Case for Case {
 
     fn run(&mut self) -> anyhow::Result<Sample> {
         let dir = WorkDir::new(&self.dir, "boundary")?;
-        let engine = WaldoEngine::default();
+        let engine = self.options.engine();
         if self.through_c {
             let store = CapiStore::open(&engine, dir.path(), &self.setup)?;
             let sample = self.through_c(&store);
