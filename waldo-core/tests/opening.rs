@@ -14,6 +14,7 @@ on_both_backends!(
     a_ring_with_kept_logs_does_not_shrink,
     missing_and_incomplete_files_are_made_anew,
     damaged_headers,
+    page_files_that_are_gone,
     a_file_that_was_cut_short,
     half_of_the_pages_are_those_of_another_store,
     damaged_logs_are_refused_or_cut,
@@ -323,6 +324,33 @@ fn damaged_headers(options: Options) {
     waldo.blocking_close().unwrap();
     let waldo = open(&dir, options);
     assert_eq!(waldo.prev_seq_no(), Some(tip + 10));
+}
+
+/// A page file without frames is one that was never completed, unless the one behind it was: a file
+/// that somebody had emptied or removed was made anew, and its logs were gone without a word.
+fn page_files_that_are_gone(options: Options) {
+    let empty = |path: &Path| std::fs::write(path, b"").unwrap();
+    let blank = |path: &Path| std::fs::write(path, vec![0; 512 * 1024]).unwrap();
+    let remove = |path: &Path| std::fs::remove_file(path).unwrap();
+    for (lose, copies) in [(&empty as &dyn Fn(&Path), 1), (&blank, 1), (&remove, 0)] {
+        let dir = tempfile::tempdir().unwrap();
+        let waldo = open(&dir, options);
+        waldo.blocking_append(&logs(1, 10)).unwrap();
+        waldo.blocking_close().unwrap();
+        lose(&page(dir.path(), 0));
+        let refused = Waldo::blocking_open(dir.path(), options);
+        assert!(
+            matches!(&refused, Err(Error::Corruption(found)) if found.page == 0),
+            "{refused:?}"
+        );
+        let truncate = Options { corruption: CorruptionPolicy::Truncate, ..options };
+        let (waldo, report) = Waldo::blocking_open_with_report(dir.path(), truncate).unwrap();
+        assert!(report.cut.is_some());
+        assert_eq!(report.quarantined.len(), copies);
+        waldo.blocking_append(&logs(1, 5)).unwrap();
+        waldo.blocking_close().unwrap();
+        assert_run(&read_all(&open(&dir, options)), 1, 5);
+    }
 }
 
 /// The file of the newest page was cut where a frame ends. Nothing behind that place was left to say

@@ -1,9 +1,11 @@
 //! What the headers of the page files say, and what to do where one is not as it should be.
 //!
-//! A header is written once, when the file is made, and is durable before any frame. So one that
-//! is blank or torn in a file without frames is a crash while the store was made, or grew; in a
-//! file with frames it is damage.
+//! A header is written once, when the file is made, and is durable before any frame, and before the
+//! file of the next page is made. So one that is blank or torn in a file without frames is a crash
+//! while the store was made, or grew; in a file with frames, or before one that is good, it is
+//! damage.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +38,10 @@ enum State {
     Good,
     /// Never completed: it will be.
     Incomplete,
+    /// Good, and longer than it was made: it is cut to its size.
+    Long,
+    /// It was completed, and nothing is left of it: it is made anew.
+    Lost,
     /// The header is lost, the frames are not: it is written again.
     Headless(&'static str),
     /// The file was cut to this size after frames were written to it. What is left of them is kept.
@@ -48,7 +54,8 @@ impl State {
     /// What is wrong with a page in this state, and whether its frames can be kept.
     fn damage(self, page: u32) -> Option<(Corruption, bool)> {
         let (offset, detail, keeps_frames) = match self {
-            Self::Good | Self::Incomplete => return None,
+            Self::Good | Self::Incomplete | Self::Long => return None,
+            Self::Lost => (0, "nothing is left of the page", true),
             Self::Headless(detail) => (0, detail, true),
             Self::Short(size) => (size, "the file was cut short", true),
             Self::Wrong(detail) => (0, detail, false),
@@ -102,6 +109,22 @@ impl Survey {
         self.pages.iter().find_map(|(page, state)| state.damage(*page)).map(|(damage, _)| damage)
     }
 
+    /// Pages are made one after the other: what comes before one that is good was completed once.
+    /// Answers which are missing.
+    fn note_lost(&mut self) -> Vec<u32> {
+        let is_good = |(_, state): &(u32, State)| matches!(state, State::Good | State::Long);
+        let count = self.pages.iter().rposition(is_good).map_or(0, |last| last + 1);
+        let (mut missing, mut next) = (Vec::new(), 0);
+        for (page, state) in self.pages.iter_mut().take(count) {
+            missing.extend(next..*page);
+            next = *page + 1;
+            if *state == State::Incomplete {
+                *state = State::Lost;
+            }
+        }
+        missing
+    }
+
     /// Refuses damaged headers, or copies their files away and makes way for new ones, as the
     /// options say. Answers the first damage.
     pub fn settle_damage(
@@ -111,6 +134,15 @@ impl Survey {
         quarantined: &mut Vec<PathBuf>,
     ) -> Result<Option<Corruption>, Error> {
         let mut first = None;
+        for page in self.note_lost() {
+            let detail = "the page file is missing";
+            let corruption = Corruption { page, offset: 0, after_seq_no: 0, detail };
+            if options.corruption == CorruptionPolicy::Refuse || self.is_tied {
+                return Err(corruption.into());
+            }
+            log::warn!("{corruption}; it is made anew");
+            first.get_or_insert(corruption);
+        }
         for (page, state) in &mut self.pages {
             let Some((corruption, keeps_frames)) = state.damage(*page) else { continue };
             if options.corruption == CorruptionPolicy::Refuse || self.is_tied {
@@ -197,11 +229,12 @@ fn judge_size(
 ) -> Result<State, Error> {
     let path = page_path(home, page);
     let size = std::fs::metadata(&path).map_err(|error| io_error("stat", &path, error))?.len();
-    if size == geometry.page_size {
-        return Ok(State::Good);
+    match size.cmp(&geometry.page_size) {
+        Ordering::Equal => Ok(State::Good),
+        Ordering::Greater => Ok(State::Long),
+        Ordering::Less if holds_frames(home, options, geometry, page)? => Ok(State::Short(size)),
+        Ordering::Less => Ok(State::Incomplete),
     }
-    let is_short = size < geometry.page_size && holds_frames(home, options, geometry, page)?;
-    Ok(if is_short { State::Short(size) } else { State::Incomplete })
 }
 
 /// Judges a page where no page has a header that can be used.

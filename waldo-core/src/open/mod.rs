@@ -316,8 +316,10 @@ fn make_pages(
             }
             return Err(error);
         }
+        // So that one which is missing before one that is there was there, too.
+        home.sync()?;
     }
-    if made.is_empty() { Ok(()) } else { home.sync() }
+    Ok(())
 }
 
 fn open_files(home: &Home, options: &Options, direct: bool) -> Result<PageFiles, Error> {

@@ -75,7 +75,7 @@ pub(super) fn remove(home: &Home, surplus: &[u32]) -> Result<(), Error> {
 /// Removes the files of a store that could not be made. What cannot be removed stays: the error
 /// that led here is the one to report.
 pub(super) fn give_up(home: &Home, made: &[u32]) {
-    for page in made {
+    for page in made.iter().rev() {
         if home.page_path(*page).exists()
             && let Err(error) = home.remove_page(*page)
         {
