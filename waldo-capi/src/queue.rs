@@ -4,6 +4,9 @@
 //! may go on, and whoever takes completions out looks what they find. So the worker is never
 //! kept from writing by those who read.
 
+#[cfg(all(test, waldo_loom))]
+mod races;
+
 use std::collections::VecDeque;
 use std::ffi::{c_int, c_void};
 use std::ptr;
