@@ -19,8 +19,9 @@ pub struct Setup {
     pub log_bytes: usize,
     /// Threads that append at the same time.
     pub producers: usize,
-    /// Streams will follow the log.
-    pub followed: bool,
+    /// Bytes of the newest logs that the engine is to keep in memory for streams, where it has
+    /// such a thing; 0: what is usual.
+    pub tail_bytes: u64,
     /// Bytes on disk that the engine may keep; where it can reuse its files, it should.
     pub disk_bytes: u64,
 }

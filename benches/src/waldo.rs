@@ -76,8 +76,10 @@ impl WaldoEngine {
             pool_size: (self.depth + setup.producers).min(64) as u16,
             buf_capacity,
             file_capacity: page.max(4 * buf_capacity as u64).next_multiple_of(BLOCK),
-            // Streams find what they have to read in memory until they are some appends behind.
-            tail_capacity: if setup.followed { 8 * buf_capacity } else { usual.tail_capacity },
+            tail_capacity: match setup.tail_bytes {
+                0 => usual.tail_capacity,
+                bytes => bytes as usize,
+            },
             index_capacity: 65_536,
             file_o_dsync: setup.durable,
             io: self.io,

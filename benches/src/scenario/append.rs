@@ -134,7 +134,7 @@ pub fn plan(peers: &[Rc<dyn Engine>], options: &Options, common: &Common) -> any
                         batch_logs: batch,
                         log_bytes: options.log_size as usize,
                         producers,
-                        followed: false,
+                        tail_bytes: 0,
                         disk_bytes: options.disk,
                     };
                     let set = cases(peers, options, common, setup, io)?;

@@ -66,7 +66,7 @@ pub fn plan(peers: &[Rc<dyn Engine>], options: &Options, common: &Common) -> any
                     batch_logs: 1,
                     log_bytes: options.log_size as usize,
                     producers,
-                    followed: false,
+                    tail_bytes: 0,
                     disk_bytes: options.disk,
                 };
                 let set = cases(peers, options, common, setup, io)?;

@@ -27,6 +27,10 @@ pub struct Options {
     /// Without a rate: appends that the writer may be ahead of the slowest stream.
     #[arg(long, default_value_t = 6)]
     pub window: u64,
+    /// Waldo: bytes of the newest logs that are kept in memory [default: 32 appends; without a
+    /// rate, 8]
+    #[arg(long, value_parser = size::parse)]
+    pub tail: Option<u64>,
     /// Logs of one append.
     #[arg(long, default_value_t = 2048)]
     pub batch: usize,
@@ -54,6 +58,13 @@ pub struct Options {
 }
 
 impl Options {
+    /// With a rate, a moment in which the machine does something else must not send all streams
+    /// to the disk; without one, all keep up, and memory that is used again is in the cache.
+    fn tail(&self) -> u64 {
+        let append = self.batch as u64 * (self.log_size + 24) + 8192;
+        self.tail.unwrap_or(append * if self.rate == 0 { 8 } else { 32 })
+    }
+
     fn touch(&self) -> Touch {
         if self.hash { Touch::Hash } else { self.touch }
     }
@@ -92,7 +103,7 @@ pub fn plan(peers: &[Rc<dyn Engine>], options: &Options, common: &Common) -> Pla
                 batch_logs: options.batch,
                 log_bytes: options.log_size as usize,
                 producers: 1,
-                followed: true,
+                tail_bytes: options.tail(),
                 disk_bytes: options.disk,
             };
             let load = Load::Fanout(fanout::Load {

@@ -473,7 +473,7 @@ mod tests {
         batch_logs: 4,
         log_bytes: 64,
         producers: 1,
-        followed: true,
+        tail_bytes: 0,
         disk_bytes: 0,
     };
 

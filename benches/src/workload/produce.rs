@@ -298,7 +298,7 @@ mod tests {
             batch_logs: 10,
             log_bytes: 100,
             producers: 3,
-            followed: false,
+            tail_bytes: 0,
             disk_bytes: 0,
         };
         let load = Load { bytes: 50_000, seconds: 60.0, task_threads: None };
@@ -317,7 +317,7 @@ mod tests {
             batch_logs: 1,
             log_bytes: 100,
             producers: 2,
-            followed: false,
+            tail_bytes: 0,
             disk_bytes: 0,
         };
         let load = Load { bytes: u64::MAX, seconds: 0.01, task_threads: None };
@@ -333,7 +333,7 @@ mod tests {
             batch_logs: 1,
             log_bytes: 100,
             producers: 5,
-            followed: false,
+            tail_bytes: 0,
             disk_bytes: 64 << 20,
         };
         let load = Load { bytes: 100_000, seconds: 60.0, task_threads: Some(2) };
