@@ -25,6 +25,9 @@ use crate::workload::{self, Load, Start, Task, produce};
 /// What the Rust API is called in reports.
 const RUST: &str = "Rust API";
 
+/// What streams find in memory, a few batches.
+const TAIL_BYTES: u64 = 16 << 20;
+
 /// Options of the scenario.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
@@ -78,7 +81,7 @@ pub fn plan(options: &Options, common: &Common) -> Plan {
         batch_logs: options.batch,
         log_bytes: options.log_size as usize,
         producers: 1,
-        followed: false,
+        tail_bytes: 0,
         disk_bytes: options.disk,
     };
     let batch = format!("{} × {}", options.batch, size::show(options.log_size));
@@ -104,7 +107,7 @@ pub fn plan(options: &Options, common: &Common) -> Plan {
         common,
     ));
     let work = format!("{} streams, {batch}", options.streams);
-    set.extend(streams::cases(&work, &Setup { followed: true, ..setup }, options, common));
+    set.extend(streams::cases(&work, &Setup { tail_bytes: TAIL_BYTES, ..setup }, options, common));
     Plan { scenario: "boundary", sets: vec![set], columns: COLUMNS }
 }
 
