@@ -90,10 +90,10 @@ pub(super) struct Mirror {
 }
 
 impl Mirror {
-    /// The log that pages tell which follow each other, oldest first. The newest of them is read
-    /// once more, frame by frame.
+    /// The log that pages tell which follow each other, oldest first. Where only what is durable is
+    /// taken, the first of them that may not be is read once more, frame by frame.
     ///
-    /// `None` where it changed since.
+    /// `None` where that changed since.
     pub fn new(
         source: &dyn PageSource,
         terms: &Terms,
@@ -103,10 +103,13 @@ impl Mirror {
         let durable_through = pages.iter().map(|page| page.durable_through).max().unwrap_or(0);
         let is_durable = |page: &&OpenedPage| {
             let end = position(page.content.number, layout.page_size, page.content.end);
-            !terms.durable_only || end <= durable_through
+            end <= durable_through
         };
-        let full = pages.len().saturating_sub(1);
-        let kept = pages.iter().copied().take(full).take_while(is_durable).count();
+        let kept = if terms.durable_only {
+            pages.iter().copied().take_while(is_durable).count()
+        } else {
+            pages.len()
+        };
         let (kept, rest) = pages.split_at(kept);
         let replayed =
             replay(source, layout, kept).map_err(|(page, error)| Unreadable { page, error })?;
@@ -119,10 +122,13 @@ impl Mirror {
             durable_through,
         };
         mirror.look(source, (0..layout.ring_size).collect())?;
-        let Some(next) = rest.first() else { return Ok(Some(mirror)) };
-        let entered = mirror.enter(source, next.content.page, next.content.number)?;
+        if let Some(next) = rest.first()
+            && !mirror.enter(source, next.content.page, next.content.number)?
+        {
+            return Ok(None);
+        }
         mirror.scout = mirror.head.filter(|_| terms.durable_only);
-        Ok(entered.then_some(mirror))
+        Ok(Some(mirror))
     }
 
     /// Position in the log of the head, and the incarnation there.
