@@ -237,6 +237,15 @@ impl<'a> LogIter<'a> {
             && self.bytes.get(self.offset..self.offset + 8).is_some_and(|seq_no| seq_no != [0; 8])
     }
 
+    /// Passes on to the next log, or to the end. Takes the iterator itself, so that one that is
+    /// used in a loop can stay in registers.
+    #[cold]
+    #[inline(never)]
+    fn next_log(mut self) -> Self {
+        while !self.at_log() && self.enter_frame() {}
+        self
+    }
+
     /// Enters the next frame that holds logs.
     fn enter_frame(&mut self) -> bool {
         self.offset = self.frame_end;
@@ -259,8 +268,9 @@ impl<'a> Iterator for LogIter<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Log<'a>> {
-        while !self.at_log() {
-            if !self.enter_frame() {
+        if !self.at_log() {
+            *self = self.clone().next_log();
+            if !self.at_log() {
                 return None;
             }
         }
