@@ -21,6 +21,11 @@ for python in ${PYTHON:-python3 python3.11 python3.12 python3.13 python3.14}; do
 done
 [ -n "$python" ] || leave_out "there is no Python 3.11 or later"
 
+# Shows what a command wrote only where it failed.
+quietly() {
+    "$@" >"$work/output" 2>&1 || { cat "$work/output" >&2; exit 1; }
+}
+
 echo "== virtual environment, $("$python" --version)"
 "$python" -m venv "$work/venv" || leave_out "$python cannot make virtual environments"
 export PATH="$work/venv/bin:$PATH" VIRTUAL_ENV="$work/venv"
@@ -29,11 +34,13 @@ unset PYTHONPATH PYTHONHOME
 pip install --quiet --requirement requirements-test.txt || leave_out "pip cannot install the tools"
 
 echo "== source distribution and wheel"
-maturin sdist --quiet --out "$work/sdist"
+quietly maturin sdist --out "$work/sdist"
 tar --extract --gzip --directory "$work" --file "$work"/sdist/waldo_log-*.tar.gz
 # Dependencies are built once for all runs.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
-(cd "$work"/waldo_log-*/ && maturin build --quiet --release --locked --out "$work/wheel")
+cd "$work"/waldo_log-*/
+quietly maturin build --release --locked --out "$work/wheel"
+cd "$root/bindings/python"
 pip install --quiet --no-index --find-links "$work/wheel" waldo-log
 
 echo "== style and types"

@@ -193,3 +193,17 @@ def test_what_cannot_be_pickled_says_what_to_do(log: waldo.Waldo) -> None:
         pickle.dumps(log.submit([]))
     with pytest.raises(TypeError, match="where it is used"):
         pickle.dumps(log.sink())
+
+
+def test_the_system_is_looked_at(tmp_path: Path) -> None:
+    without, with_path = waldo.probe(), waldo.probe(tmp_path)
+    names = [finding.name for finding in with_path]
+    assert {"kernel", "io_uring"} <= set(names)
+    assert len(without) < len(with_path)
+    for finding in with_path:
+        assert finding.state in {"ok", "degraded", "unusable"}
+        assert finding.value
+        assert finding.meaning
+        assert bool(finding.advice) == (finding.state != "ok")
+        assert finding.as_dict()["name"] == finding.name
+    assert list(tmp_path.iterdir()) == []
