@@ -184,8 +184,12 @@ fn a_thousand_parked_streams(options: Options) {
     assert_eq!(waldo.blocking_metadata().unwrap().waiting_streams, COUNT);
 
     waldo.blocking_append(&logs(2, 2)).unwrap();
-    // Who is acknowledged finds that all were woken: the worker wakes readers first.
-    assert_eq!(count.0.load(Ordering::Relaxed), COUNT);
+    // The append may be acknowledged before all are woken.
+    let started = std::time::Instant::now();
+    while count.0.load(Ordering::Relaxed) < COUNT {
+        assert!(started.elapsed() < Duration::from_secs(60), "a stream is not woken");
+        std::thread::yield_now();
+    }
     assert_eq!(waldo.blocking_metadata().unwrap().waiting_streams, 0);
     for stream in &mut streams {
         let Poll::Ready(chunk) = stream.poll_next(&mut context) else { panic!("still waiting") };
