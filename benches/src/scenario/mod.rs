@@ -1,6 +1,6 @@
 //! The scenarios, a module each.
 //!
-//! A scenario turns its options into a [`Plan`](crate::report::Plan): cases
+//! A scenario turns its options into a [`Plan`]: cases
 //! ([`crate::rounds::Case`]), and the columns of their table. `append`, `commit` and `fanout` run
 //! on any [`Engine`] and are shared with `waldo-peers`; the others need what only Waldo has.
 
