@@ -93,8 +93,12 @@ def test_a_store_that_is_not_awaited_goes_away(run: Run, directory: Path) -> Non
 
 
 def test_a_thousand_submits_at_once(run: Run, directory: Path) -> None:
+    options = small()
+    # Room for all of them, should each be a write of its own.
+    options["file_capacity"] = 4 * 1024 * 1024
+
     async def main() -> None:
-        async with waldo.open(directory, create=True, **small()) as log:
+        async with waldo.open(directory, create=True, **options) as log:
 
             async def one(at: int) -> None:
                 own = await log.submit([b"%d" % at])
