@@ -446,6 +446,8 @@ typedef struct waldo_completion {
     uint64_t actual;
     /**
      * What was read: yours to release with `waldo_chunk_release`. NULL where nothing was read.
+     * Streams that follow the log side by side may be given references to one chunk; each is
+     * released for itself.
      */
     struct waldo_chunk *chunk;
     /**
@@ -1195,7 +1197,8 @@ size_t waldo_chunk_count(const struct waldo_chunk *chunk);
  * Describes the logs of a chunk from the index `first` on, `capacity` of them at most; answers
  * how many. Their payloads are not copied: they are valid until the chunk is released.
  *
- * 0 for NULL, and where there are no more. From any thread.
+ * 0 for NULL, and where there are no more. To ask for the next some hundred at a time is fastest:
+ * what was described is still in the nearest cache when it is read. From any thread.
  */
 size_t waldo_chunk_logs(const struct waldo_chunk *chunk,
                         size_t first,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use waldo_core::Chunk;
 
-use crate::boundary::give;
+use crate::boundary::{give, retain, take};
 use crate::chunk::ChunkHandle;
 use crate::error::Failure;
 use crate::queue::Queue;
@@ -62,6 +62,8 @@ pub struct Completion {
     /// As in `waldo_error`.
     pub actual: u64,
     /// What was read: yours to release with `waldo_chunk_release`. NULL where nothing was read.
+    /// Streams that follow the log side by side may be given references to one chunk; each is
+    /// released for itself.
     pub chunk: *mut ChunkHandle,
     /// The store that was opened: yours to release with `waldo_release`. NULL for other kinds.
     pub store: *mut Store,
@@ -95,8 +97,8 @@ impl Completion {
     pub fn discard(self) {
         // SAFETY: both are NULL, or references that nobody else was given.
         unsafe {
-            drop(crate::boundary::take(self.chunk));
-            drop(crate::boundary::take(self.store));
+            drop(take(self.chunk));
+            drop(take(self.store));
         }
     }
 }
@@ -144,7 +146,7 @@ impl Ticket {
 
     /// Completes the operation.
     pub fn finish(mut self, result: Result<Yield, Failure>) {
-        let completion = self.completion(result);
+        let completion = self.completion(result, None);
         if let Some(queue) = self.queue.take() {
             queue.post(completion);
         }
@@ -161,12 +163,24 @@ impl Ticket {
         if !self.queue.as_deref().is_some_and(|own| std::ptr::eq(own, queue)) {
             return self.finish(result);
         }
-        out.push(self.completion(result));
+        let before = out.last().map_or(ptr::null_mut(), |completion| completion.chunk);
+        // SAFETY: NULL, or a reference that nobody was given yet.
+        let before = unsafe {
+            retain(before);
+            take(before)
+        };
+        out.push(self.completion(result, before));
         // Its place is given back by the consumer.
         self.queue = None;
     }
 
-    fn completion(&self, result: Result<Yield, Failure>) -> Completion {
+    /// `before`: the chunk of the completion before this one. Streams that follow the log side by
+    /// side read the same, and share it.
+    fn completion(
+        &self,
+        result: Result<Yield, Failure>,
+        before: Option<Arc<ChunkHandle>>,
+    ) -> Completion {
         let mut completion = Completion::new(self.user_data, self.kind);
         match result {
             Ok(Yield::Nothing) => {}
@@ -178,7 +192,10 @@ impl Ticket {
             Ok(Yield::Chunk(chunk)) => {
                 completion.first_seq_no = chunk.iter().next().map_or(0, |log| log.seq_no());
                 completion.last_seq_no = chunk.last_seq_no();
-                completion.chunk = give(Arc::new(ChunkHandle::new(chunk)));
+                completion.chunk = give(match before.filter(|before| before.share(&chunk)) {
+                    Some(before) => before,
+                    None => Arc::new(ChunkHandle::new(chunk)),
+                });
             }
             Ok(Yield::Store(store)) => completion.store = give(store),
             Err(failure) => {

@@ -50,7 +50,7 @@ pub mod tail;
 pub mod tsan;
 mod worker;
 
-pub use chunk::{Chunk, LogIter, QueryLogs};
+pub use chunk::{Chunk, LogIter, LogPlace, QueryLogs};
 pub use engine::Appended;
 pub use error::{AppendError, Corruption, Error, LogError, Poison, QueryError};
 pub use follow::{
