@@ -18,8 +18,8 @@ fn build(check: Check, dir: &Path, name: &str) -> PathBuf {
     program
 }
 
-const PROGRAMS: [&str; 6] =
-    ["arguments", "roundtrip", "lifetime", "statuses", "nonsense", "hostile"];
+const PROGRAMS: [&str; 7] =
+    ["arguments", "roundtrip", "chunks", "lifetime", "statuses", "nonsense", "hostile"];
 
 fn check(check: Check, programs: &[&str], backends: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
@@ -38,7 +38,7 @@ fn check(check: Check, programs: &[&str], backends: &[&str]) {
 fn programs_are_right() {
     check(Check::Nothing, &PROGRAMS, &["threads", "io_uring"]);
     // Those that leave the choice of the backend to others, and files alone.
-    check(Check::Nothing, &["roundtrip", "lifetime"], &["memory"]);
+    check(Check::Nothing, &["roundtrip", "chunks", "lifetime"], &["memory"]);
 }
 
 #[test]
