@@ -8,25 +8,12 @@ use waldo_core::{AppendError, AppendOptions, Appended, Log, Waldo};
 
 use crate::boundary::{array, call, flags, handle, hold, may_block, panicked, set};
 use crate::error::{Failure, WaldoError};
+use crate::log::WaldoLog;
 use crate::queue::Queue;
 use crate::status::waldo_status;
 use crate::store::Store;
 use crate::thread;
 use crate::ticket::{Kind, Ticket, Yield};
-
-/// One log: a payload with its number and the number of the log before it.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct WaldoLog {
-    /// Its number, greater than `prev_seq_no`.
-    pub seq_no: u64,
-    /// The number of the log before it; 0 before the first.
-    pub prev_seq_no: u64,
-    /// The payload; may be NULL where `len` is 0.
-    pub data: *const u8,
-    /// Bytes of the payload.
-    pub len: u64,
-}
 
 /// Flags of the append calls.
 #[repr(C)]
@@ -48,30 +35,6 @@ const ATOMIC: u32 = AppendFlags::WALDO_APPEND_ATOMIC as u32;
 const DURABLE: u32 = AppendFlags::WALDO_APPEND_DURABLE as u32;
 const BORROW: u32 = AppendFlags::WALDO_APPEND_BORROW as u32;
 const KNOWN: u32 = ASSIGN | ATOMIC | DURABLE | BORROW;
-
-impl WaldoLog {
-    /// # Safety
-    ///
-    /// `data` is valid for reading `len` bytes as long as the result is used. Where `len` is 0
-    /// it may be anything.
-    unsafe fn payload<'a>(&self) -> &'a [u8] {
-        if self.len == 0 {
-            return &[];
-        }
-        // SAFETY: by contract; `check` has seen that it is not NULL, and not too long.
-        unsafe { std::slice::from_raw_parts(self.data, self.len as usize) }
-    }
-
-    fn check(&self, at: usize) -> Result<(), Failure> {
-        if self.len > 0 && self.data.is_null() {
-            return Err(Failure::argument(format!("logs[{at}].data must not be NULL")));
-        }
-        if self.len > isize::MAX as u64 {
-            return Err(Failure::argument(format!("logs[{at}].len cannot be {}", self.len)));
-        }
-        Ok(())
-    }
-}
 
 /// Logs that were checked: their payloads can be read.
 #[derive(Clone, Copy)]
@@ -279,6 +242,37 @@ unsafe fn unpack(
     Ok(logs)
 }
 
+/// Appends, and waits.
+///
+/// # Safety
+///
+/// The pointers are NULL or valid.
+unsafe fn wait(store: *const Store, logs: Logs<'_>, last_seq_no: *mut u64) -> Result<(), Failure> {
+    // SAFETY: by contract.
+    let store = unsafe { handle(store) }?;
+    may_block()?;
+    let appended = logs.append(store.open_waldo()?)?;
+    // SAFETY: by contract.
+    unsafe { set(last_seq_no, appended.last_seq_no) };
+    Ok(())
+}
+
+/// Submits an append.
+///
+/// # Safety
+///
+/// The pointers are NULL or valid.
+unsafe fn submit(
+    store: *const Store,
+    logs: Logs<'_>,
+    queue: *const Queue,
+    user_data: u64,
+) -> Result<(), Failure> {
+    // SAFETY: by contract.
+    let (store, queue) = unsafe { (hold(store)?, handle(queue)?) };
+    logs.submit(&store, &queue, user_data)
+}
+
 /// Appends logs, and waits until they are acknowledged.
 ///
 /// The first log is accepted where its `prev_seq_no` is the newest log of the store, and every
@@ -307,11 +301,7 @@ pub unsafe extern "C" fn waldo_append(
     unsafe {
         call(error, || {
             set(last_seq_no, 0);
-            let store = handle(store)?;
-            let logs = Logs::new(logs, count, flags)?;
-            may_block()?;
-            set(last_seq_no, logs.append(store.open_waldo()?)?.last_seq_no);
-            Ok(())
+            wait(store, Logs::new(logs, count, flags)?, last_seq_no)
         })
     }
 }
@@ -339,13 +329,7 @@ pub unsafe extern "C" fn waldo_append_async(
     error: *mut WaldoError,
 ) -> waldo_status {
     // SAFETY: the pointers are NULL or valid, by the contract with the caller.
-    unsafe {
-        call(error, || {
-            let store = hold(store)?;
-            let queue = handle(queue)?;
-            Logs::new(logs, count, flags)?.submit(&store, &queue, user_data)
-        })
-    }
+    unsafe { call(error, || submit(store, Logs::new(logs, count, flags)?, queue, user_data)) }
 }
 
 /// Appends payloads that lie back to back in memory, and waits until they are acknowledged. The
@@ -368,12 +352,8 @@ pub unsafe extern "C" fn waldo_append_packed(
     unsafe {
         call(error, || {
             set(last_seq_no, 0);
-            let store = handle(store)?;
             let logs = unpack(base, len, ends, count)?;
-            let logs = Logs::new(logs.as_ptr(), count, flags | ASSIGN)?;
-            may_block()?;
-            set(last_seq_no, logs.append(store.open_waldo()?)?.last_seq_no);
-            Ok(())
+            wait(store, Logs::new(logs.as_ptr(), count, flags | ASSIGN)?, last_seq_no)
         })
     }
 }
@@ -396,10 +376,9 @@ pub unsafe extern "C" fn waldo_append_packed_async(
     // SAFETY: the pointers are NULL or valid, by the contract with the caller.
     unsafe {
         call(error, || {
-            let store = hold(store)?;
-            let queue = handle(queue)?;
             let logs = unpack(base, len, ends, count)?;
-            Logs::new(logs.as_ptr(), count, flags | ASSIGN)?.submit(&store, &queue, user_data)
+            let logs = Logs::new(logs.as_ptr(), count, flags | ASSIGN)?;
+            submit(store, logs, queue, user_data)
         })
     }
 }

@@ -2,12 +2,12 @@
 
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use waldo_core::{Chunk, Log, LogIter, LogPlace};
+use waldo_core::{Chunk, LogIter, LogPlace};
 
-use crate::append::WaldoLog;
-use crate::boundary::{retain, set, shielded, take};
+use crate::boundary::{give, retain, set, shielded, take};
+use crate::log::WaldoLog;
 use crate::process::Local;
 
 /// An immutable run of logs.
@@ -31,16 +31,6 @@ unsafe impl Send for Inner {}
 // SAFETY: as above.
 unsafe impl Sync for Inner {}
 
-fn describe(log: &Log<'_>) -> WaldoLog {
-    let data = log.data();
-    WaldoLog {
-        seq_no: log.seq_no(),
-        prev_seq_no: log.prev_seq_no(),
-        data: data.as_ptr(),
-        len: data.len() as u64,
-    }
-}
-
 impl ChunkHandle {
     pub fn new(chunk: Chunk) -> Self {
         Self {
@@ -51,6 +41,11 @@ impl ChunkHandle {
                 is_shared: AtomicBool::new(false),
             }),
         }
+    }
+
+    /// Gives a chunk to C, which counts as one reference.
+    pub fn give(chunk: Chunk) -> *mut Self {
+        give(Arc::new(Self::new(chunk)))
     }
 
     /// Whether a reader of `chunk` may be given this one.
@@ -65,7 +60,7 @@ impl ChunkHandle {
     fn index(&self) -> &[WaldoLog] {
         let inner = &*self.local;
         // A log that borrows its payload points into the chunk.
-        inner.index.get_or_init(|| inner.chunk.iter().map(|log| describe(&log)).collect())
+        inner.index.get_or_init(|| inner.chunk.iter().map(|log| WaldoLog::of(&log)).collect())
     }
 
     /// The logs from the one with the number `first` on, where its place is known.
@@ -90,7 +85,7 @@ impl ChunkHandle {
         };
         let mut count = 0;
         for log in logs.by_ref().take(capacity) {
-            put(count, describe(&log));
+            put(count, WaldoLog::of(&log));
             count += 1;
         }
         if let Ok(mut next) = self.local.next.try_lock() {

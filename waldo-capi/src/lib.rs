@@ -6,7 +6,8 @@
 //!   library, and locks;
 //! - `queue`: completion queues; `ticket`: a place in one, for one operation; `reader`: queries
 //!   and streams that wait;
-//! - `store`, `append`, `manage`, `read`, `chunk`, `metadata`, `options`, `version`: the calls.
+//! - `log`: what goes in and comes out; `store`, `append`, `manage`, `read`, `chunk`, `metadata`,
+//!   `options`, `version`: the calls.
 
 // Names that C programs see are written as they see them.
 #![allow(non_camel_case_types, reason = "enumerators carry their C names")]
@@ -15,6 +16,7 @@ mod append;
 mod boundary;
 mod chunk;
 mod error;
+mod log;
 mod manage;
 mod metadata;
 mod options;

@@ -1,7 +1,6 @@
 //! Reading: queries and streams.
 
 use std::ptr;
-use std::sync::Arc;
 
 use waldo_core::Cursor;
 
@@ -54,6 +53,12 @@ fn cursor(kind: u32, seq_no: u64) -> Result<Cursor, Failure> {
     }
 }
 
+/// What the flags of a query say.
+fn waits(query_flags: u32) -> Result<bool, Failure> {
+    flags(query_flags, WAIT)?;
+    Ok(query_flags & WAIT != 0)
+}
+
 /// Reads the logs from a place on, as many as can be had at once: at least one where there is
 /// one.
 ///
@@ -83,15 +88,14 @@ pub unsafe extern "C" fn waldo_query(
             output(chunk, ptr::null_mut(), "chunk")?;
             let store = handle(store)?;
             let cursor = cursor(cursor_kind, seq_no)?;
-            flags(query_flags, WAIT)?;
+            let wait = waits(query_flags)?;
             may_block()?;
             let waldo = store.open_waldo()?;
-            let wait = query_flags & WAIT != 0;
             let found = match timeout(timeout_ns).filter(|_| wait) {
                 Some(timeout) => waldo.blocking_query_timeout(cursor, timeout),
                 None => waldo.blocking_query(cursor, wait),
             }?;
-            set(chunk, give(Arc::new(ChunkHandle::new(found))));
+            set(chunk, ChunkHandle::give(found));
             Ok(())
         })
     }
@@ -119,14 +123,13 @@ pub unsafe extern "C" fn waldo_query_async(
             let store = hold(store)?;
             let queue = handle(queue)?;
             let cursor = cursor(cursor_kind, seq_no)?;
-            flags(query_flags, WAIT)?;
+            let wait = waits(query_flags)?;
             let waldo = store.open_waldo()?.clone();
             // Where the newest log is now, and not when somebody looks for completions.
             let cursor = match cursor {
                 Cursor::Tip => Cursor::After(waldo.prev_seq_no().unwrap_or(0)),
                 cursor => cursor,
             };
-            let wait = query_flags & WAIT != 0;
             let query = async move { waldo.query(cursor, wait).await };
             Reader::new(&store, Source::Query(Box::pin(query))).submit(&queue, user_data)
         })
@@ -190,7 +193,7 @@ pub unsafe extern "C" fn waldo_stream_next(
             let stream = handle(stream)?;
             may_block()?;
             let found = stream.wait(timeout(timeout_ns))?;
-            set(chunk, give(Arc::new(ChunkHandle::new(found))));
+            set(chunk, ChunkHandle::give(found));
             Ok(())
         })
     }

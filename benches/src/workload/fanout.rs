@@ -12,10 +12,11 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, ready};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::bell::Bell;
+use super::pace::Pace;
 use super::touch::{Touch, Touching};
 use crate::engine::{Polled, Producer, Setup, Store, Tail, Waking};
 use crate::measure::{Latency, Meter};
@@ -58,15 +59,11 @@ struct Shared {
     batches: Vec<Batch>,
     /// Logs that were acknowledged.
     published: AtomicU64,
-    /// Logs that each stream has read.
-    read: Vec<AtomicU64>,
+    pace: Pace,
     /// Wakes streams of engines that cannot.
     bell: Bell,
     /// Nothing more is to be read.
     ended: AtomicBool,
-    /// The writer waits for the slowest stream.
-    waiting: AtomicBool,
-    writer: Thread,
     touch: Touch,
 }
 
@@ -80,35 +77,6 @@ struct Batch {
 impl Shared {
     fn batch(&self, number: u64) -> &Batch {
         &self.batches[number as usize % REMEMBERED]
-    }
-
-    fn slowest(&self) -> u64 {
-        let read = self.read.iter().map(|read| read.load(Ordering::Acquire));
-        read.min().unwrap_or(u64::MAX)
-    }
-
-    /// A stream got further.
-    fn advance(&self, stream: usize, read: u64) {
-        self.read[stream].store(read, Ordering::Release);
-        if self.waiting.load(Ordering::SeqCst) && self.waiting.swap(false, Ordering::SeqCst) {
-            self.writer.unpark();
-        }
-    }
-
-    /// Waits until the slowest stream has read so many logs, or the time is up.
-    fn wait_for_slowest(&self, read: u64, end: Instant) {
-        while self.slowest() < read {
-            self.waiting.store(true, Ordering::SeqCst);
-            if self.slowest() >= read {
-                break;
-            }
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            thread::park_timeout(left);
-        }
-        self.waiting.store(false, Ordering::SeqCst);
     }
 }
 
@@ -151,11 +119,9 @@ pub fn run(store: &dyn Store, setup: &Setup, load: &Load, seed: u64) -> anyhow::
         batch_logs: setup.batch_logs as u64,
         batches: (0..REMEMBERED).map(|_| Batch::default()).collect(),
         published: AtomicU64::new(0),
-        read: (0..load.streams).map(|_| AtomicU64::new(0)).collect(),
+        pace: Pace::new(load.streams),
         bell: Bell::default(),
         ended: AtomicBool::new(false),
-        waiting: AtomicBool::new(false),
-        writer: thread::current(),
         touch: load.touch,
     };
     let mut groups: Vec<Vec<(usize, Tail<'_>)>> = (0..load.threads).map(|_| Vec::new()).collect();
@@ -208,7 +174,7 @@ pub fn run(store: &dyn Store, setup: &Setup, load: &Load, seed: u64) -> anyhow::
 
 /// Batches that the slowest stream has not read at the end.
 fn batches_left(shared: &Shared) -> u64 {
-    let left = shared.published.load(Ordering::Acquire).saturating_sub(shared.slowest());
+    let left = shared.published.load(Ordering::Acquire).saturating_sub(shared.pace.slowest());
     left.div_ceil(shared.batch_logs)
 }
 
@@ -231,7 +197,7 @@ fn write(
     for number in 0u64.. {
         let due = if load.bytes_per_second == 0 {
             let ahead = (number + 1).saturating_sub(load.window.max(1));
-            shared.wait_for_slowest(ahead * shared.batch_logs, end);
+            shared.pace.wait_for_slowest(ahead * shared.batch_logs, end);
             Instant::now()
         } else {
             let offset = number as f64 * batch_bytes as f64 / load.bytes_per_second as f64;
@@ -377,7 +343,7 @@ impl<'a> Follower<'a> {
                 "a stream did not read what was appended, up to log {read}"
             );
         }
-        shared.advance(self.stream, read);
+        shared.pace.advance(self.stream, read);
         Ok(())
     }
 }

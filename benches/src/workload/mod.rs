@@ -2,6 +2,7 @@
 
 mod bell;
 pub mod fanout;
+pub mod pace;
 pub mod produce;
 pub mod touch;
 

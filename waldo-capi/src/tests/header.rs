@@ -11,8 +11,8 @@ fn generate() -> String {
     let config = cbindgen::Config::from_file(own.join("cbindgen.toml")).unwrap();
     let mut builder = cbindgen::Builder::new().with_config(config);
     for file in [
-        "version", "status", "error", "options", "ticket", "queue", "store", "append", "manage",
-        "reader", "read", "chunk", "metadata",
+        "version", "status", "error", "options", "ticket", "queue", "store", "log", "append",
+        "manage", "reader", "read", "chunk", "metadata",
     ] {
         builder = builder.with_src(own.join("src").join(file).with_extension("rs"));
     }

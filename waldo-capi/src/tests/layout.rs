@@ -5,8 +5,8 @@ use std::mem::offset_of;
 use std::process::Command;
 
 use super::root;
-use crate::append::WaldoLog;
 use crate::error::WaldoError;
+use crate::log::WaldoLog;
 use crate::metadata::{WaldoMetadata, WaldoRecovery};
 use crate::status::TABLE;
 use crate::ticket::Completion;

@@ -7,9 +7,9 @@ use std::cell::UnsafeCell;
 use std::ffi::c_void;
 use std::future::poll_fn;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::capi::{self, CapiStore, Completion, Log};
@@ -21,6 +21,7 @@ use crate::outcome::Sample;
 use crate::payload::Payload;
 use crate::rounds::{self, Label, Role, Set};
 use crate::tasks::{self, Queue, Task};
+use crate::workload::pace::Pace;
 use crate::workload::touch::{Touch, Touching};
 
 /// Bytes of distinct payload that the batches are cut from.
@@ -74,11 +75,7 @@ impl rounds::Case for Case {
 
 /// How far everybody is.
 struct Board {
-    /// Logs that each stream has read.
-    read: Vec<AtomicU64>,
-    /// The writer waits for the slowest stream.
-    waiting: AtomicBool,
-    writer: Thread,
+    pace: Pace,
     ended: AtomicBool,
     /// Streams that are still read from a callback.
     reading: AtomicUsize,
@@ -89,44 +86,11 @@ struct Board {
 impl Board {
     fn new(streams: usize) -> Self {
         Self {
-            read: (0..streams).map(|_| AtomicU64::new(0)).collect(),
-            waiting: AtomicBool::new(false),
-            writer: thread::current(),
+            pace: Pace::new(streams),
             ended: AtomicBool::new(false),
             reading: AtomicUsize::new(streams),
             failure: AtomicI32::new(capi::OK),
         }
-    }
-
-    fn slowest(&self) -> u64 {
-        self.read.iter().map(|read| read.load(Ordering::Acquire)).min().unwrap_or(u64::MAX)
-    }
-
-    fn all(&self) -> u64 {
-        self.read.iter().map(|read| read.load(Ordering::Acquire)).sum()
-    }
-
-    fn advance(&self, stream: usize, read: u64) {
-        self.read[stream].store(read, Ordering::Release);
-        if self.waiting.load(Ordering::SeqCst) && self.waiting.swap(false, Ordering::SeqCst) {
-            self.writer.unpark();
-        }
-    }
-
-    /// Waits until the slowest stream has read so many logs, or the time is up.
-    fn wait_for_slowest(&self, read: u64, end: Instant) {
-        while self.slowest() < read {
-            self.waiting.store(true, Ordering::SeqCst);
-            if self.slowest() >= read {
-                break;
-            }
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            thread::park_timeout(left);
-        }
-        self.waiting.store(false, Ordering::SeqCst);
     }
 }
 
@@ -142,7 +106,7 @@ impl Case {
         let end = Instant::now() + Duration::from_secs_f64(self.options.seconds);
         for number in 0u64.. {
             let ahead = (number + 1).saturating_sub(self.options.window.max(1));
-            board.wait_for_slowest(ahead * batch_logs, end);
+            board.pace.wait_for_slowest(ahead * batch_logs, end);
             if Instant::now() >= end {
                 break;
             }
@@ -154,7 +118,7 @@ impl Case {
             producer.submit(&logs)?;
             under_way += 1;
         }
-        let read = board.all();
+        let read = board.pace.sum();
         let usage = meter.stop()?;
         for _ in 0..under_way {
             producer.wait()?;
@@ -232,7 +196,7 @@ async fn follow(board: &Board, stream: usize, tail: Tail<'_>) -> anyhow::Result<
     let mut touching = Touching::new(Touch::Header);
     loop {
         poll_fn(|context| tail.poll(context, &mut touching)).await?;
-        board.advance(stream, touching.logs());
+        board.pace.advance(stream, touching.logs());
     }
 }
 
@@ -319,7 +283,7 @@ impl<'a> Reader<'a> {
         }
         // SAFETY: it is this completion's.
         unsafe { capi::waldo_chunk_release(done.chunk) };
-        self.board.advance(followed.number, touching.logs());
+        self.board.pace.advance(followed.number, touching.logs());
         let mut status = done.status;
         if status == capi::OK && !self.board.ended.load(Ordering::Relaxed) {
             status = self.next(at);
