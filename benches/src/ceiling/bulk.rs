@@ -63,7 +63,7 @@ impl BulkShape {
             build: Build::Crc,
             build_thread: false,
             registered: true,
-            backing: Backing::Plain,
+            backing: Backing::Huge,
         }
     }
 

@@ -72,7 +72,7 @@ pub enum Io {
 }
 
 /// Most zeros that one request writes.
-pub const ZERO_SIZE_MAX: usize = 1024 * 1024;
+pub const ZERO_SIZE_MAX: usize = 2 * 1024 * 1024;
 
 /// The bytes of one write: one run, or two where an open frame goes before the first data.
 #[derive(Debug)]
