@@ -111,7 +111,7 @@ pub(super) fn work_of_all(durable: bool, io: IoMode, batch: usize, log_size: u64
 #[must_use]
 pub fn effective_io(io: IoMode, durable: bool, dir: &Path) -> Io {
     let direct = match io {
-        IoMode::Auto => durable && direct_supported(dir),
+        IoMode::Auto => durable && direct_supported(dir).unwrap_or(false),
         IoMode::Buffered => false,
         IoMode::Direct => true,
     };

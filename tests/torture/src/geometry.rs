@@ -23,16 +23,16 @@ impl Geometry {
     ///
     /// # Errors
     ///
-    /// Where the directory cannot be made.
+    /// Where the directory cannot be made, or written to.
     pub fn of_life(seed: u64, dir: &Path) -> std::io::Result<Self> {
         std::fs::create_dir_all(dir)?;
-        Ok(Self::random(&mut Rng::with_seed(!seed), dir))
+        Ok(Self::random(&mut Rng::with_seed(!seed), direct_supported(dir)?))
     }
 
-    fn random(random: &mut Rng, dir: &Path) -> Self {
+    fn random(random: &mut Rng, has_direct: bool) -> Self {
         let buf_capacity = random.choice([16, 16, 32]).unwrap_or(16) * 1024;
         let file_capacity = (PAGE_MIN + random.u64(0..24) * 4096).max(buf_capacity as u64);
-        let direct = random.bool() && direct_supported(dir);
+        let direct = random.bool() && has_direct;
         let base = Options {
             ring_size: random.u32(2..=4),
             buf_capacity,

@@ -265,15 +265,35 @@ pub fn page_ids(home: &Path) -> Result<Vec<u32>, Error> {
 
 /// Whether files in `dir` can be written with direct I/O in blocks of 4,096 bytes.
 ///
-/// Tries it on a file without a name, so that nothing is left behind.
-#[must_use]
-pub fn direct_supported(dir: &Path) -> bool {
-    match probe_direct(dir) {
-        Ok(supported) => supported,
-        Err(error) => {
-            log::debug!("no direct I/O in {}: {error}", dir.display());
-            false
+/// Tries it on a file without a name, so that nothing is left behind. That takes room: for a store
+/// that exists, ask one of its page files, with [`direct_supported_by`].
+///
+/// # Errors
+///
+/// The system's where it cannot be tried: the directory is not there, the disk is full, or fails.
+pub fn direct_supported(dir: &Path) -> io::Result<bool> {
+    told(try_direct_write(dir))
+}
+
+/// Whether the page file at `path` can be read and written with direct I/O in blocks of 4,096 bytes.
+///
+/// Reads its first block.
+///
+/// # Errors
+///
+/// The system's where that fails for another reason than that there is no direct I/O.
+pub fn direct_supported_by(path: &Path) -> io::Result<bool> {
+    told(try_direct_read(path))
+}
+
+/// What a file system answers where it has no direct I/O, or none in such blocks, is no error.
+fn told(tried: io::Result<bool>) -> io::Result<bool> {
+    match tried {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => {
+            log::debug!("no direct I/O: {error}");
+            Ok(false)
         }
+        result => result,
     }
 }
 
@@ -550,9 +570,12 @@ fn take_lock(home: &Path) -> Result<File, Error> {
         }
         result => result.map_err(failed("lock", &path))?,
     }
-    lock.set_len(0)
-        .and_then(|()| lock.write_all(format!("{}\n", std::process::id()).as_bytes()))
-        .map_err(failed("write", &path))?;
+    // Others read it only to be told who has the store. Where the disk is full that is not worth
+    // being refused.
+    let pid = format!("{}\n", std::process::id());
+    if let Err(error) = lock.set_len(0).and_then(|()| lock.write_all(pid.as_bytes())) {
+        log::warn!("cannot write the owner's number to {}: {error}", path.display());
+    }
     Ok(lock)
 }
 
@@ -735,17 +758,46 @@ fn open_direct(path: &Path) -> Result<File, Error> {
     }
 }
 
-/// Whether direct writes work, and in blocks that are small enough.
-fn probe_direct(dir: &Path) -> io::Result<bool> {
+fn try_direct_write(dir: &Path) -> io::Result<bool> {
     let file = unnamed_direct_file(dir)?;
-    // 0 means that the file has no direct I/O.
-    let is_usable = |alignment: &usize| (1..=BLOCK_SIZE).contains(alignment);
-    if direct_alignment(&file).is_some_and(|alignments| !alignments.iter().all(is_usable)) {
+    if is_too_coarse(&file) {
         return Ok(false);
     }
     // The proof, also where the kernel does not tell the alignment.
     let block = zeros()?.get(..BLOCK_SIZE).unwrap_or_default();
     Ok(file.write_at(block, 0)? == BLOCK_SIZE)
+}
+
+fn try_direct_read(path: &Path) -> io::Result<bool> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(path)?;
+    if is_too_coarse(&file) {
+        return Ok(false);
+    }
+    Ok(file.read_at(AlignedBytes::new(BLOCK_SIZE).get(), 0)? == BLOCK_SIZE)
+}
+
+/// Whether the kernel says that direct I/O on a file takes larger blocks, or is not there.
+fn is_too_coarse(file: &File) -> bool {
+    // 0 means that the file has no direct I/O.
+    let is_usable = |alignment: &usize| (1..=BLOCK_SIZE).contains(alignment);
+    direct_alignment(file).is_some_and(|alignments| !alignments.iter().all(is_usable))
+}
+
+/// Memory that direct I/O can use.
+pub(crate) struct AlignedBytes {
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+impl AlignedBytes {
+    pub fn new(len: usize) -> Self {
+        Self { bytes: vec![0; len + BLOCK_SIZE], len }
+    }
+
+    pub fn get(&mut self) -> &mut [u8] {
+        let start = self.bytes.as_ptr().align_offset(BLOCK_SIZE);
+        self.bytes.get_mut(start..start + self.len).unwrap_or_default()
+    }
 }
 
 /// A file for direct writes that is gone when it is closed.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::files::{Home, PageFile, PageFiles, direct_supported, page_ids};
+use super::files::{Home, PageFile, PageFiles, direct_supported, direct_supported_by, page_ids};
 use super::memory::MemoryDriver;
 use super::threads::ThreadsDriver;
 use super::uring::{self, Setup, UringDriver};
@@ -148,7 +148,7 @@ impl Stage {
     /// `None`, with a word about it, where the file system has no direct I/O.
     fn direct() -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
-        if direct_supported(directory.path()) {
+        if direct_supported(directory.path()).unwrap() {
             return Some(Self::new(true));
         }
         eprintln!("skipped: no direct I/O in {}", directory.path().display());
@@ -872,8 +872,14 @@ fn cached_bytes_are_read_without_waiting() {
 #[test]
 fn asking_for_direct_io_leaves_nothing_behind() {
     let directory = tempfile::tempdir().unwrap();
-    let _ = direct_supported(directory.path());
+    let supported = direct_supported(directory.path()).unwrap();
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
-    assert!(!direct_supported(Path::new("/proc/self")));
-    assert!(!direct_supported(&directory.path().join("missing")));
+    assert!(direct_supported(Path::new("/proc/self")).is_err());
+    assert!(direct_supported(&directory.path().join("missing")).is_err());
+
+    let path = directory.path().join("page");
+    fs::write(&path, pattern(1, 3 * 4096)).unwrap();
+    assert_eq!(direct_supported_by(&path).unwrap(), supported);
+    assert_eq!(fs::read(&path).unwrap(), pattern(1, 3 * 4096));
+    assert!(direct_supported_by(&directory.path().join("missing")).is_err());
 }

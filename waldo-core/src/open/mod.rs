@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::driver::files::{Home, PageFile, PageFiles, direct_supported};
+use crate::driver::files::{Home, PageFile, PageFiles, direct_supported, direct_supported_by};
 use crate::engine::Config;
 use crate::error::{Corruption, Error};
 use crate::format::{PageHeader, StoreId};
@@ -156,7 +156,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened, Error> {
         _ => Home::acquire(path)?,
     };
     let mut survey = Survey::of(home.path(), options)?;
-    let direct = wants_direct(&home, options, survey.geometry.as_ref())?;
+    let direct = wants_direct(&home, options, &survey)?;
     let is_new = survey.geometry.is_none();
     let geometry = match survey.geometry {
         Some(geometry) => geometry,
@@ -204,31 +204,38 @@ fn io_error(action: &'static str, path: &Path, source: io::Error) -> Error {
 }
 
 /// Whether appends are to go past the page cache.
-fn wants_direct(
-    home: &Home,
-    options: &Options,
-    existing: Option<&Geometry>,
-) -> Result<bool, Error> {
+fn wants_direct(home: &Home, options: &Options, survey: &Survey) -> Result<bool, Error> {
     if home.is_in_memory() {
         return Ok(false);
     }
-    let aligned = existing.is_none_or(|geometry| geometry.alignment as usize >= BLOCK_SIZE);
+    let alignment = survey.geometry.map(|geometry| geometry.alignment as usize);
+    let aligned = alignment.is_none_or(|alignment| alignment >= BLOCK_SIZE);
     let refuse = |reason: String| Err(Error::Option { name: "io", value: "Direct".into(), reason });
     match options.io {
         IoMode::Buffered => Ok(false),
-        IoMode::Auto => Ok(options.file_o_dsync && aligned && direct_supported(home.path())),
+        IoMode::Auto => Ok(options.file_o_dsync && aligned && has_direct(home, survey)?),
         IoMode::Direct if !aligned => refuse(
             "the store was made for buffered I/O, with frames that are not aligned to blocks; \
              open it with io = Auto or Buffered"
                 .into(),
         ),
-        IoMode::Direct if !direct_supported(home.path()) => refuse(format!(
+        IoMode::Direct if !has_direct(home, survey)? => refuse(format!(
             "the file system of {} has no direct I/O in blocks of {BLOCK_SIZE} bytes; \
              use io = Auto or Buffered",
             home.path().display()
         )),
         IoMode::Direct => Ok(true),
     }
+}
+
+/// Whether there is direct I/O. Where there is a store already, the disk may be full.
+fn has_direct(home: &Home, survey: &Survey) -> Result<bool, Error> {
+    let known = survey.page_ids().into_iter().find(|page| survey.is_complete(*page));
+    let (path, found) = match known.map(|page| home.page_path(page)) {
+        Some(path) => (path.clone(), direct_supported_by(&path)),
+        None => (home.path().to_owned(), direct_supported(home.path())),
+    };
+    found.map_err(|error| io_error("try direct I/O on", &path, error))
 }
 
 /// Pages cannot change their size.

@@ -125,16 +125,24 @@ fn free_space(room: u64) -> Finding {
 }
 
 fn direct_io(directory: &Path) -> Finding {
-    if direct_supported(directory) {
-        let meaning = "durable appends go past the page cache, at less cost";
-        Finding::ok("direct_io", "works in blocks of 4096 bytes", meaning)
-    } else {
-        Finding::degraded(
+    match direct_supported(directory) {
+        Ok(true) => Finding::ok(
+            "direct_io",
+            "works in blocks of 4096 bytes",
+            "durable appends go past the page cache, at less cost",
+        ),
+        Ok(false) => Finding::degraded(
             "direct_io",
             "not supported",
             "durable appends go through the page cache, which costs throughput and CPU",
             "use ext4 or XFS on a disk with blocks of at most 4096 bytes",
-        )
+        ),
+        Err(error) => Finding::unusable(
+            "direct_io",
+            error.to_string(),
+            "no store can be made there",
+            "free some space, or use a disk that is sound",
+        ),
     }
 }
 
