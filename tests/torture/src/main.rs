@@ -5,6 +5,7 @@
 //! failure where there were violations.
 
 mod disk;
+mod fail;
 mod geometry;
 mod kill;
 mod model;
@@ -33,6 +34,8 @@ enum Class {
     Kill(kill::Options),
     /// Has a disk lose power, again and again.
     Power(power::Options),
+    /// Has calls on a disk fail.
+    Fail(fail::Options),
     /// The process of a disk.
     #[command(hide = true)]
     Disk {
@@ -64,6 +67,7 @@ fn run(class: Class) -> anyhow::Result<ExitCode> {
     let row = match class {
         Class::Kill(options) => Ok(kill::run(&options)?),
         Class::Power(options) => power::run(&options)?,
+        Class::Fail(options) => fail::run(&options)?,
         Class::Disk { mount, caching } => {
             disk::serve(&mount, caching)?;
             return Ok(ExitCode::SUCCESS);

@@ -478,6 +478,16 @@ pub(super) fn signed(offset: u64) -> io::Result<libc::off64_t> {
     offset.try_into().map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
 }
 
+/// Has the next read of a file, of which nothing waits to be written, come from the disk. What
+/// somebody has mapped into memory stays as it is.
+pub(crate) fn forget_cached(file: &File) -> io::Result<()> {
+    // SAFETY: gives advice about a descriptor that `file` keeps open; no memory is involved.
+    match unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) } {
+        0 => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
+}
+
 /// Turns the system's answer to `action` on `path` into an error.
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Io { action, path: path.to_owned(), source }
@@ -773,7 +783,7 @@ fn try_direct_read(path: &Path) -> io::Result<bool> {
     if is_too_coarse(&file) {
         return Ok(false);
     }
-    Ok(file.read_at(AlignedBytes::new(BLOCK_SIZE).get(), 0)? == BLOCK_SIZE)
+    Ok(file.read_at(AlignedBytes::new(BLOCK_SIZE).get(), 0)? > 0)
 }
 
 /// Whether the kernel says that direct I/O on a file takes larger blocks, or is not there.

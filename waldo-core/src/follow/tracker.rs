@@ -352,7 +352,7 @@ pub(super) fn settle(source: &dyn PageSource, terms: &Terms) -> Result<Settled, 
     let mut claimed: Option<Claim> = None;
     for _ in 0..LOOKS_MAX {
         let (scans, found) = scan(source, terms).map_err(Fault::Unreadable)?;
-        let Assembled { recovered, report, damage } = found;
+        let Assembled { recovered, report, damage, .. } = found;
         let numbers: Vec<u64> = recovered.pages.iter().map(|page| page.number).collect();
         let mut pages: Vec<_> = scans
             .iter()

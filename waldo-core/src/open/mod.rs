@@ -3,17 +3,18 @@
 //! All of this blocks, and runs on the thread that becomes the worker. The order matters:
 //!
 //! 1. the options are checked, and the directory is locked;
-//! 2. `headers`: what the page files' headers say, before anything is changed;
-//! 3. `pages`: recovery reads the frames, still without changing anything, and decides whether
-//!    the store is intact;
-//! 4. `resize`: whether the ring can get the size that is asked for;
-//! 5. only then files are copied away, removed and made.
+//! 2. `settle`: what the page cache holds of the page files is made durable;
+//! 3. `headers`: what the page files' headers say, before anything is changed;
+//! 4. `pages`: recovery reads the frames, still without changing anything, and decides whether
+//!    the store is intact; and `settle` makes sure that what it read is on the disk;
+//! 5. `resize`: whether the ring can get the size that is asked for;
+//! 6. only then files are copied away, removed and made.
 
 mod headers;
 mod pages;
 mod resize;
+mod settle;
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -155,6 +156,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened, Error> {
         Backend::Memory => Home::in_memory(path, options.memory.keep)?,
         _ => Home::acquire(path)?,
     };
+    settle::sync(&home)?;
     let mut survey = Survey::of(home.path(), options)?;
     let direct = wants_direct(&home, options, &survey)?;
     let is_new = survey.geometry.is_none();
@@ -169,14 +171,16 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened, Error> {
     let mut quarantined = Vec::new();
     let header_damage = survey.settle_damage(&home, options, &mut quarantined)?;
     let ring_size = options.ring_size.max(survey.page_count());
-    let found = recover(&home, options, &geometry, ring_size)?;
+    let mut found = recover(&home, options, &geometry, ring_size)?;
+    if settle::forget_unwritten(&home, &found.unvouched)? {
+        found = recover(&home, options, &geometry, ring_size)?;
+    }
     let (mut recovered, mut report, cut) = decide(&home, options, found, &mut quarantined)?;
     let surplus = resize::check(options, &mut recovered, &survey.page_ids())?;
 
     resize::remove(&home, &surplus)?;
     make_pages(&home, options, &geometry, &survey, is_new)?;
     let files = open_files(&home, options, direct)?;
-    sync_logs(&home, &recovered)?;
     recovered.unprepared = unprepared(&recovered, &files);
 
     report.created = is_new;
@@ -335,18 +339,6 @@ fn open_files(home: &Home, options: &Options, direct: bool) -> Result<PageFiles,
         path => PageFile::open(&path, direct),
     };
     (0..options.ring_size).map(open).collect::<Result<Vec<_>, _>>().map(PageFiles)
-}
-
-/// Makes what was recovered durable: it may have been in the page cache only, when the process
-/// before this one was killed.
-fn sync_logs(home: &Home, recovered: &Recovered) -> Result<(), Error> {
-    for page in &recovered.pages {
-        let path = home.page_path(page.page);
-        File::open(&path)
-            .and_then(|file| file.sync_data())
-            .map_err(|error| io_error("sync", &path, error))?;
-    }
-    Ok(())
 }
 
 /// Page files whose blocks are to be written ahead of need, in the order in which they will be

@@ -1,6 +1,7 @@
 //! All pages: how they follow each other, and where the log ends.
 
 use std::io;
+use std::ops::Range;
 
 use super::scan::{Evidence, OpenedPage, PageScan, count_logs};
 use super::{Dropped, Layout, PageSource, Recovered, RecoveredActive, RecoveryReport};
@@ -21,6 +22,15 @@ pub struct Damage {
     pub beheaded: bool,
 }
 
+/// A part of the log of which no frame says that it had been durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unvouched {
+    /// Number of the page file.
+    pub page: u32,
+    /// Where it is in the page.
+    pub bytes: Range<u64>,
+}
+
 /// What [`assemble`] found.
 #[derive(Clone, Debug)]
 pub struct Assembled {
@@ -31,6 +41,8 @@ pub struct Assembled {
     /// Damage behind which, or before which, logs are lost. With it, `recovered` is what is
     /// left when the log is cut there.
     pub damage: Option<Damage>,
+    /// What may never have come to the disk, though it can be read; oldest first.
+    pub unvouched: Vec<Unvouched>,
 }
 
 /// Links the pages and finds the end of the log.
@@ -62,8 +74,9 @@ pub fn assemble(
     let repair = lossy || !chain.is_untouched(scans);
     let incarnation = next_incarnation(scans, nonce);
     let report = chain.report(&log, scans, damage.is_some());
+    let unvouched = chain.unvouched(layout);
     let recovered = Recovered { repair, lossy, ..chain.recovered(layout, log, incarnation, scans) };
-    Ok(Assembled { recovered, report, damage })
+    Ok(Assembled { recovered, report, damage, unvouched })
 }
 
 /// The log that pages tell which follow each other, oldest first. What it needs from before them
@@ -205,6 +218,18 @@ impl<'a> Chain<'a> {
             after_seq_no: trimmed,
             detail: "the page before this one is missing or its start is bad",
         })
+    }
+
+    /// What lies behind everything that was promised.
+    fn unvouched(&self, layout: &Layout) -> Vec<Unvouched> {
+        let promised = self.pages.iter().map(|page| page.durable_through).max().unwrap_or(0);
+        let behind = |page: &&OpenedPage| {
+            let start = position(page.content.number, layout.page_size, 0);
+            let from = promised.saturating_sub(start).max(PAGE_HEADER_SIZE as u64);
+            let bytes = from..page.content.end;
+            (!bytes.is_empty()).then_some(Unvouched { page: page.content.page, bytes })
+        };
+        self.pages.iter().filter_map(behind).collect()
     }
 
     /// Frames that newer ones could be confused with: everything behind the end of the chain.

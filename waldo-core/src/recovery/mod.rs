@@ -13,7 +13,7 @@ mod window;
 
 use std::io;
 
-pub use assemble::{Assembled, Damage, assemble};
+pub use assemble::{Assembled, Damage, Unvouched, assemble};
 pub(crate) use assemble::{follows, replay};
 pub use report::{Dropped, RecoveryReport};
 pub use scan::{Evidence, OpenedPage, PageScan, scan_page};

@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 
+use super::fault::Fault;
 use super::order::{Answer, Caching, Order};
 
 /// A mounted disk. Dropping it unmounts it.
@@ -91,6 +92,27 @@ impl RemoteDisk {
             }
             other => bail!("the disk answers {other:?}"),
         }
+    }
+
+    /// Has calls fail from now on, instead of those before; answers how many have.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk's process fails.
+    pub fn fail(&mut self, faults: Vec<Fault>) -> anyhow::Result<u64> {
+        match self.order(&Order::Fail(faults))? {
+            Answer::Done { injected } => Ok(injected),
+            other => bail!("the disk answers {other:?}"),
+        }
+    }
+
+    /// Has room for so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk's process fails.
+    pub fn set_room(&mut self, bytes: u64) -> anyhow::Result<()> {
+        self.order(&Order::Room(bytes)).map(drop)
     }
 
     /// Copies what is on the disk into a directory.

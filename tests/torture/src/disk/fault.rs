@@ -39,6 +39,25 @@ pub enum Call {
 }
 
 impl Call {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::Lookup,
+        Self::Attributes,
+        Self::Truncate,
+        Self::Open,
+        Self::Create,
+        Self::MakeDir,
+        Self::Remove,
+        Self::Rename,
+        Self::List,
+        Self::Read,
+        Self::Write,
+        Self::Sync,
+        Self::SyncDir,
+        Self::Allocate,
+        Self::Seek,
+    ];
+
     /// Whether it changes what is on the disk, or makes that safe.
     pub fn is_change(self) -> bool {
         !matches!(

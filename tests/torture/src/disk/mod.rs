@@ -22,5 +22,6 @@ mod server;
 mod state;
 
 pub use client::{Missing, RemoteDisk};
+pub use fault::{Call, Failure, Fault};
 pub use order::Caching;
 pub use server::serve;
