@@ -14,6 +14,7 @@ mod payload;
 mod power;
 mod run;
 mod session;
+mod store;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -90,6 +90,8 @@ pub enum Note {
     Closing,
     /// It is closed.
     Closed,
+    /// An append was refused for lack of room on the disk.
+    NoSpace,
     /// The store failed; nothing more will be acknowledged.
     Poisoned {
         /// The system's error number.

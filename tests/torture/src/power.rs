@@ -238,6 +238,7 @@ impl Life<'_> {
             session: self.session,
             options,
             faulty: true,
+            forgetful: false,
         };
         let end = std::time::Instant::now() + std::time::Duration::from_millis(random.u64(1..80));
         session::run(&waldo, plan, &memory, &|| std::time::Instant::now() >= end);

@@ -33,3 +33,8 @@ fn kills() {
 fn power_losses() {
     assert_eq!(run(&["power", "--rounds", "150"])[2], 0);
 }
+
+#[test]
+fn failing_calls() {
+    assert_eq!(run(&["fail", "--rounds", "150"])[2], 0);
+}

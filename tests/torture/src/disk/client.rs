@@ -106,15 +106,6 @@ impl RemoteDisk {
         }
     }
 
-    /// Has room for so many bytes.
-    ///
-    /// # Errors
-    ///
-    /// Where the disk's process fails.
-    pub fn set_room(&mut self, bytes: u64) -> anyhow::Result<()> {
-        self.order(&Order::Room(bytes)).map(drop)
-    }
-
     /// Copies what is on the disk into a directory.
     ///
     /// # Errors

@@ -117,10 +117,13 @@ impl Faults {
     }
 }
 
-/// The part of `bytes` that a call which fails, or falls short, transfers.
+/// The part of `bytes` that a call which fails, or falls short, transfers. One that falls short
+/// transfers something.
 pub fn part<'a>(bytes: &'a [u8], failure: Failure, random: &mut Rng) -> &'a [u8] {
-    match failure {
-        Failure::Errno(_) if random.bool() => &[],
-        _ => &bytes[..random.usize(..bytes.len().max(1))],
-    }
+    let least = match failure {
+        Failure::Errno(_) if random.bool() => return &[],
+        Failure::Errno(_) => 0,
+        Failure::Short => 1,
+    };
+    if bytes.len() <= least { bytes } else { &bytes[..random.usize(least..bytes.len())] }
 }

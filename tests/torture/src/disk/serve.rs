@@ -165,9 +165,13 @@ fn attr(reply: ReplyAttr, result: Result<FileAttr, Errno>) {
 
 impl Filesystem for Disk {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        let mut wanted = InitFlags::FUSE_ASYNC_DIO | InitFlags::FUSE_PARALLEL_DIROPS;
-        if self.caching == Caching::Back {
-            wanted |= InitFlags::FUSE_WRITEBACK_CACHE;
+        let mut wanted = InitFlags::FUSE_PARALLEL_DIROPS;
+        match self.caching {
+            Caching::Back => wanted |= InitFlags::FUSE_WRITEBACK_CACHE,
+            // With a page cache, the kernel's FUSE does not invalidate what was read ahead while
+            // such a write was under way, as other file systems do: readers would see old bytes.
+            Caching::None => wanted |= InitFlags::FUSE_ASYNC_DIO,
+            Caching::Through => {}
         }
         config.add_capabilities(wanted & config.capabilities()).map_err(|missing| {
             std::io::Error::other(format!("the kernel's FUSE lacks {missing:?}"))

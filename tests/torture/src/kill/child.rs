@@ -57,7 +57,14 @@ fn write_once(task: &Task, geometry: &Geometry, session: u32, is_new: bool) -> R
     let report = waldo.recovery_report();
     Pipe.note(Note::Opened { tip: report.prev_seq_no, trimmed: report.after_seq_no });
     let end = Instant::now() + Duration::from_millis(random.u64(1..SESSION_MAX_MS));
-    let plan = Plan { seed: random.u64(..), store: task.store, session, options, faulty: false };
+    let plan = Plan {
+        seed: random.u64(..),
+        store: task.store,
+        session,
+        options,
+        faulty: false,
+        forgetful: false,
+    };
     session::run(&waldo, plan, &Pipe, &|| Instant::now() >= end);
     Pipe.note(Note::Closing);
     waldo.blocking_close().map_err(|error| format!("the store cannot be closed: {error}"))?;

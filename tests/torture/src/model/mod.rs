@@ -114,7 +114,7 @@ impl Model {
     /// What the report itself shows to be wrong.
     pub fn note(&mut self, note: &Note) -> Result<(), String> {
         match note {
-            Note::Opening | Note::Poisoned { .. } => {}
+            Note::Opening | Note::NoSpace | Note::Poisoned { .. } => {}
             Note::Kept => self.cut = None,
             Note::Opened { tip, trimmed } => return self.opened(*tip, *trimmed),
             Note::Appending { op, count, parts, prev } => {
@@ -151,6 +151,11 @@ impl Model {
             Note::Violation(what) => return Err(what.clone()),
         }
         Ok(())
+    }
+
+    /// The same, for a store that was not closed since: all that was acknowledged is there.
+    pub fn while_open(&self) -> Self {
+        Self { survives: Survives::Acknowledged, ..self.clone() }
     }
 
     /// Acknowledged logs that are gone, as the ring or a trim gave them up.

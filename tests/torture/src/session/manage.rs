@@ -146,6 +146,9 @@ impl Session<'_> {
             Error::NotFound { .. } | Error::Query(QueryError::Trimmed { .. }) => {
                 self.is_trimmed(after)
             }
+            // It reads first, where numbers have gaps.
+            Error::Query(QueryError::Io { .. }) => self.plan.faulty,
+            Error::Query(QueryError::Corruption(damage)) => self.is_lost(damage.after_seq_no),
             _ => false,
         };
         if may_be_refused {
@@ -179,6 +182,8 @@ impl Session<'_> {
                 self.poisoned(poison);
             }
             Error::Query(QueryError::Io { .. }) if self.plan.faulty => {}
+            Error::Append(AppendError::NoSpace { .. }) if self.plan.faulty => {}
+            Error::Query(QueryError::Corruption(damage)) if self.is_lost(damage.after_seq_no) => {}
             Error::Closed => {}
             _ => self.violation(format!("{what} failed: {error}")),
         }

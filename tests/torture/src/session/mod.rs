@@ -14,7 +14,7 @@ use waldo_core::{Options, Waldo};
 
 use crate::note::{Note, Witness};
 
-pub use read::scan;
+pub use read::{Unreadable, read_through, scan};
 
 /// Number of the producer that appends the first log of an empty store.
 const FIRST_PRODUCER: u16 = u16::MAX;
@@ -35,6 +35,8 @@ pub struct Plan {
     pub options: Options,
     /// The disk may fail, or be full.
     pub faulty: bool,
+    /// A sync that fails loses what it was to make durable.
+    pub forgetful: bool,
 }
 
 /// A session that runs.
@@ -104,6 +106,11 @@ impl Session<'_> {
 
     fn is_producing(&self) -> bool {
         self.producing.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether a failed sync may have lost the log after this one.
+    fn is_lost(&self, after: u64) -> bool {
+        self.plan.forgetful && self.waldo.durable_seq_no().is_none_or(|durable| after >= durable)
     }
 
     /// Reports something that must not be.

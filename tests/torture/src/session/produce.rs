@@ -230,6 +230,7 @@ impl Producer<'_> {
                 std::thread::sleep(PAUSE);
             }
             AppendError::NoSpace { .. } if self.session.plan.faulty => {
+                self.note(Note::NoSpace);
                 if !parts {
                     self.note(Note::Refused { op });
                 }

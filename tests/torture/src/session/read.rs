@@ -15,34 +15,54 @@ const UNREADABLE: &str = "cannot be read: ";
 /// How long a reader waits for something newer.
 const PATIENCE: Duration = Duration::from_millis(5);
 
-/// Reads all logs of a store to which nobody appends.
+/// Why logs cannot be read.
+#[derive(Debug)]
+pub enum Unreadable {
+    /// What is read is wrong.
+    Wrong(String),
+    /// The store answers with an error to whoever wants the logs after this one.
+    Refused(u64, QueryError),
+}
+
+/// Reads all logs up to `tip` of a store to which nobody appends.
+///
+/// # Errors
+///
+/// The first that cannot be read.
+pub fn read_through(waldo: &Waldo, store: u32, tip: u64) -> Result<Vec<(u64, Placed)>, Unreadable> {
+    let mut logs = Vec::new();
+    let mut stream = waldo.stream(Cursor::Trim);
+    while stream.position() < tip {
+        match stream.blocking_next() {
+            Ok(chunk) => check_chunk(&chunk, store, &mut |placed| logs.push(placed))
+                .map_err(Unreadable::Wrong)?,
+            // A nearly full ring gives the oldest logs up ahead of time.
+            Err(QueryError::Trimmed { .. }) => logs.clear(),
+            Err(error) => return Err(Unreadable::Refused(stream.position(), error)),
+        }
+    }
+    Ok(logs)
+}
+
+/// Reads all logs of a store that was just opened.
 ///
 /// # Errors
 ///
 /// What is wrong with a log, or with what the store says of itself.
 pub fn scan(waldo: &Waldo, store: u32) -> Result<Found, String> {
     let report = waldo.recovery_report();
-    let mut found = Found {
-        trimmed: report.after_seq_no,
-        tip: report.prev_seq_no,
-        page_count: report.page_count,
-        logs: Vec::new(),
-    };
-    if waldo.prev_seq_no().unwrap_or(0) != found.tip {
+    let tip = report.prev_seq_no;
+    if waldo.prev_seq_no().unwrap_or(0) != tip {
         return Err(format!("the tip is {:?}, but {report:?}", waldo.prev_seq_no()));
     }
-    let mut stream = waldo.stream(Cursor::Trim);
-    while stream.position() < found.tip {
-        match stream.blocking_next() {
-            Ok(chunk) => check_chunk(&chunk, store, &mut |placed| found.logs.push(placed))?,
-            // A nearly full ring gives the oldest logs up ahead of time.
-            Err(QueryError::Trimmed { .. }) => found.logs.clear(),
-            Err(error) => {
-                let position = stream.position();
-                return Err(format!("logs after {position} of {} {UNREADABLE}{error}", found.tip));
-            }
+    let logs = read_through(waldo, store, tip).map_err(|unreadable| match unreadable {
+        Unreadable::Wrong(what) => what,
+        Unreadable::Refused(position, error) => {
+            format!("logs after {position} of {tip} {UNREADABLE}{error}")
         }
-    }
+    })?;
+    let mut found =
+        Found { trimmed: report.after_seq_no, tip, page_count: report.page_count, logs };
     if let Some(metadata) = waldo.blocking_metadata() {
         found.trimmed = metadata.after_seq_no;
         found.logs.retain(|(seq_no, _)| *seq_no > found.trimmed);
@@ -100,6 +120,9 @@ impl Session<'_> {
                     Err(QueryError::Trimmed { .. } | QueryError::Truncated { .. }) => before = None,
                     Err(QueryError::Closed | QueryError::Poisoned(_)) => return,
                     Err(QueryError::Io { .. }) if self.plan.faulty => break,
+                    Err(QueryError::Corruption(damage)) if self.is_lost(damage.after_seq_no) => {
+                        break;
+                    }
                     Err(error) => {
                         return self.violation(format!("a reader: {}", Error::from(error)));
                     }
