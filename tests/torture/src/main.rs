@@ -6,6 +6,7 @@
 
 mod disk;
 mod fail;
+mod full;
 mod geometry;
 mod kill;
 mod model;
@@ -37,6 +38,8 @@ enum Class {
     Power(power::Options),
     /// Has calls on a disk fail.
     Fail(fail::Options),
+    /// Fills real file systems, makes them read-only, and shuts them down.
+    Full(full::Options),
     /// The process of a disk.
     #[command(hide = true)]
     Disk {
@@ -69,6 +72,7 @@ fn run(class: Class) -> anyhow::Result<ExitCode> {
         Class::Kill(options) => Ok(kill::run(&options)?),
         Class::Power(options) => power::run(&options)?,
         Class::Fail(options) => fail::run(&options)?,
+        Class::Full(options) => full::run(&options)?,
         Class::Disk { mount, caching } => {
             disk::serve(&mount, caching)?;
             return Ok(ExitCode::SUCCESS);

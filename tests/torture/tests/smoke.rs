@@ -38,3 +38,8 @@ fn power_losses() {
 fn failing_calls() {
     assert_eq!(run(&["fail", "--rounds", "150"])[2], 0);
 }
+
+#[test]
+fn full_disks() {
+    assert_eq!(run(&["full", "--rounds", "30"])[2], 0);
+}
