@@ -4,6 +4,8 @@
 //! - [`pool`]: the buffers that frames are built in, written from, and read from;
 //! - [`read_pool`]: the bounded memory that cold reads go into.
 
+#[cfg(all(test, not(waldo_loom)))]
+mod forks;
 pub mod mapping;
 pub mod pool;
 #[cfg(all(test, waldo_loom))]

@@ -15,6 +15,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::mapping::Mapping;
+use crate::fork::Process;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Event, Mutex};
 
@@ -27,6 +28,8 @@ pub struct Pool {
     /// Buffers that left the tail while somebody still held them.
     detached: AtomicUsize,
     returned: Event,
+    /// Where it was made. In a forked child somebody else may have the lock, for ever.
+    process: Process,
 }
 
 #[derive(Debug)]
@@ -70,6 +73,7 @@ impl Pool {
             }),
             detached: AtomicUsize::new(0),
             returned: Event::new(),
+            process: Process::current(),
         }))
     }
 
@@ -132,7 +136,17 @@ impl Pool {
         }
     }
 
+    /// Does something while it has the lock.
+    #[cfg(all(test, not(waldo_loom)))]
+    pub(super) fn locked<T>(&self, act: impl FnOnce() -> T) -> T {
+        let _held = self.state.lock();
+        act()
+    }
+
     fn return_permit(&self) {
+        if !self.process.is_current() {
+            return;
+        }
         self.state.lock().write_permits += 1;
         self.returned.notify_additional(1);
     }
@@ -183,6 +197,9 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
+        if !self.pool.process.is_current() {
+            return;
+        }
         if self.detached.swap(false, Ordering::Relaxed) {
             self.pool.detached.fetch_sub(1, Ordering::Relaxed);
         }

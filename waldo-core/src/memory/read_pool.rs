@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use crate::fork::Process;
 use crate::sync::{Event, Mutex};
 
 /// Bytes of the buffers that looking up single logs uses.
@@ -25,6 +26,8 @@ pub struct ReadPool {
     capacity: usize,
     state: Mutex<State>,
     returned: Event,
+    /// Where it was made. In a forked child somebody else may have the lock, for ever.
+    process: Process,
 }
 
 #[derive(Debug, Default)]
@@ -53,7 +56,12 @@ impl ReadPool {
     /// single one is larger than that.
     #[must_use]
     pub fn new(capacity: usize) -> Arc<Self> {
-        Arc::new(Self { capacity, state: Mutex::default(), returned: Event::new() })
+        Arc::new(Self {
+            capacity,
+            state: Mutex::default(),
+            returned: Event::new(),
+            process: Process::current(),
+        })
     }
 
     /// Bytes in readers' hands.
@@ -104,7 +112,17 @@ impl ReadPool {
         }
     }
 
+    /// Does something while it has the lock.
+    #[cfg(all(test, not(waldo_loom)))]
+    pub(super) fn locked<T>(&self, act: impl FnOnce() -> T) -> T {
+        let _held = self.state.lock();
+        act()
+    }
+
     fn give_back(&self, bytes: Box<[u8]>) {
+        if !self.process.is_current() {
+            return;
+        }
         let mut state = self.state.lock();
         state.used -= bytes.len();
         let fits = state.used + state.idle_bytes() + bytes.len() <= self.capacity;
