@@ -160,7 +160,11 @@ fn live(
         if !run.next() {
             break;
         }
-        let fault = Fault::random(kind, &mut random);
+        let fault = match Fault::random(kind, &mut random) {
+            // Where it is made is where it needs the most room.
+            fault if life.store.exists || random.bool() => fault,
+            _ => Fault::FullBefore(random.u64(..512 << 10)),
+        };
         let result = life.round(fault, &mut random).with_context(|| format!("{fault:?}"))?;
         Run::count(&run.cases);
         Run::count(&run.faults);
