@@ -4,6 +4,7 @@
 //! Each class ends with a row `| fault class | cases | faults injected | violations |`, and with a
 //! failure where there were violations.
 
+mod damage;
 mod disk;
 mod fail;
 mod full;
@@ -40,6 +41,8 @@ enum Class {
     Fail(fail::Options),
     /// Fills real file systems, makes them read-only, and shuts them down.
     Full(full::Options),
+    /// Damages stores at rest in every way.
+    Damage(damage::Options),
     /// The process of a disk.
     #[command(hide = true)]
     Disk {
@@ -73,6 +76,7 @@ fn run(class: Class) -> anyhow::Result<ExitCode> {
         Class::Power(options) => power::run(&options)?,
         Class::Fail(options) => fail::run(&options)?,
         Class::Full(options) => full::run(&options)?,
+        Class::Damage(options) => Ok(damage::run(&options)?),
         Class::Disk { mount, caching } => {
             disk::serve(&mount, caching)?;
             return Ok(ExitCode::SUCCESS);
