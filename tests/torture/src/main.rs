@@ -14,6 +14,7 @@ mod model;
 mod note;
 mod payload;
 mod power;
+mod readers;
 mod run;
 mod session;
 mod store;
@@ -43,6 +44,8 @@ enum Class {
     Full(full::Options),
     /// Damages stores at rest in every way.
     Damage(damage::Options),
+    /// Stops most of many streams with chunks in their hands.
+    Readers(readers::Options),
     /// The process of a disk.
     #[command(hide = true)]
     Disk {
@@ -77,6 +80,7 @@ fn run(class: Class) -> anyhow::Result<ExitCode> {
         Class::Fail(options) => fail::run(&options)?,
         Class::Full(options) => full::run(&options)?,
         Class::Damage(options) => Ok(damage::run(&options)?),
+        Class::Readers(options) => Ok(readers::run(&options)?),
         Class::Disk { mount, caching } => {
             disk::serve(&mount, caching)?;
             return Ok(ExitCode::SUCCESS);
