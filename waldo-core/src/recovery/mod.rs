@@ -119,18 +119,27 @@ pub fn scan_all(
     }
     let next = std::sync::atomic::AtomicUsize::new(0);
     let scans = parking_lot::Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                crate::tsan::ignore_thread();
-                loop {
-                    let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    let Some(&page) = pages.get(at) else { return };
-                    let scan = scan_one(source, layout, page);
-                    scans.lock().push((page, scan));
-                }
-            });
+    let scan_some = || {
+        loop {
+            let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let Some(&page) = pages.get(at) else { return };
+            let scan = scan_one(source, layout, page);
+            scans.lock().push((page, scan));
         }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            let helper = || {
+                crate::tsan::ignore_thread();
+                scan_some();
+            };
+            if let Err(error) = std::thread::Builder::new().spawn_scoped(scope, helper) {
+                log::info!("pages are scanned by fewer threads: {error}");
+                break;
+            }
+        }
+        // This one too, so that all is scanned where the system has no thread to give.
+        scan_some();
     });
     let mut scans = scans.into_inner();
     scans.sort_by_key(|(page, _)| *page);
