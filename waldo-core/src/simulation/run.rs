@@ -60,7 +60,19 @@ impl std::ops::AddAssign for Summary {
 ///
 /// Where the engine itself panics, or asks the disk for something that it must not.
 pub fn run(seed: u64) -> Result<Summary, String> {
-    let mut random = Random::new(seed);
+    run_from(Random::new(seed))
+}
+
+/// Runs what a generator decides.
+///
+/// # Errors
+///
+/// What was violated.
+///
+/// # Panics
+///
+/// As [`run`].
+pub fn run_from(mut random: Random) -> Result<Summary, String> {
     let setup = Setup::new(&mut random);
     let mut left = Left {
         disk: setup.blank_disk(),

@@ -1,0 +1,33 @@
+//! Whole page files through recovery and reading, in memory: frames with good checksums that say
+//! the wrong things.
+#![no_main]
+
+use arbitrary::Unstructured;
+use libfuzzer_sys::{Corpus, fuzz_target};
+use waldo_core::Recovery;
+use waldo_core::reader::Appetite;
+use waldo_core::recovery::{Layout, assemble, scan_all};
+use waldo_fuzz::pages::Pages;
+use waldo_fuzz::reading::read_all;
+
+fuzz_target!(|data: &[u8]| -> Corpus {
+    let Ok(pages) = Pages::build(&mut Unstructured::new(data)) else { return Corpus::Reject };
+    for recovery in [Recovery::Full, Recovery::Fast] {
+        let layout = Layout { recovery, ..pages.layout.clone() };
+        let scans = scan_all(&pages, &layout).expect("memory can be read");
+        let found = assemble(&pages, &layout, &scans, 1).expect("memory can be read");
+        for appetite in [Appetite::Scan, Appetite::Lookup] {
+            let (chain, error) = read_all(&pages, &found.recovered, appetite);
+            if recovery == Recovery::Fast {
+                // What a seal says is believed until its logs are read.
+                continue;
+            }
+            assert_eq!(error, None, "what was checked can be read: {found:?}");
+            assert_eq!(chain.count, found.report.log_count, "{found:?}");
+            if let Some(last) = chain.last {
+                assert_eq!(last, found.recovered.tip, "{found:?}");
+            }
+        }
+    }
+    Corpus::Keep
+});
