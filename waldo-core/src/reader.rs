@@ -427,6 +427,9 @@ impl<'a> Check<'a> {
         if self.chain.is_some_and(|chain| chain != header.prev_seq_no) {
             return self.fault("a log does not follow the one before it");
         }
+        if header.seq_no <= header.prev_seq_no {
+            return self.fault("a log's number does not grow");
+        }
         self.chain = Some(header.seq_no);
         if header.seq_no > self.after_seq_no && self.start.is_none() {
             if header.prev_seq_no > self.after_seq_no {

@@ -625,6 +625,29 @@ fn what_is_no_store_is_refused() {
     assert!(matches!(option, Err(Error::Option { name: "poll_interval", .. })), "{option:?}");
 }
 
+/// Fuzzing found a store that could not be opened, because nothing was left of a page that had been
+/// made before another one, while a check of it said that all was well.
+#[test]
+fn a_page_of_which_nothing_is_left_is_damage() {
+    let options = options(Backend::Threads);
+    let wipe = |path: &Path| write_at(path, 0, &[0; 4096]);
+    let remove = |path: &Path| std::fs::remove_file(path).unwrap();
+    for lose in [&wipe as &dyn Fn(&Path), &remove] {
+        for lost in [0, 1] {
+            let dir = tempfile::tempdir().unwrap();
+            open(&dir, options).blocking_close().unwrap();
+            lose(&page(dir.path(), lost));
+            let refused = Waldo::blocking_open(dir.path(), options).unwrap_err();
+            let Error::Corruption(corruption) = refused else { panic!("{refused}") };
+            let report =
+                waldo_core::verify(dir.path(), |_| std::ops::ControlFlow::Continue(())).unwrap();
+            assert_eq!(report.cut, Some(corruption.clone()));
+            let refused = Follower::open(dir.path(), FollowOptions::default()).unwrap_err();
+            assert!(matches!(refused, Error::Corruption(found) if found == corruption));
+        }
+    }
+}
+
 #[test]
 fn a_store_that_goes_away() {
     for watch in [Watch::Auto, Watch::Poll] {

@@ -4,7 +4,7 @@
 
 use arbitrary::Unstructured;
 use libfuzzer_sys::{Corpus, fuzz_target};
-use waldo_core::Recovery;
+use waldo_core::{QueryError, Recovery};
 use waldo_core::reader::Appetite;
 use waldo_core::recovery::{Layout, assemble, scan_all};
 use waldo_fuzz::pages::Pages;
@@ -22,11 +22,12 @@ fuzz_target!(|data: &[u8]| -> Corpus {
                 // What a seal says is believed until its logs are read.
                 continue;
             }
-            assert_eq!(error, None, "what was checked can be read: {found:?}");
-            assert_eq!(chain.count, found.report.log_count, "{found:?}");
-            if let Some(last) = chain.last {
-                assert_eq!(last, found.recovered.tip, "{found:?}");
+            match error {
+                None => assert_eq!(chain.count, found.report.log_count, "{found:?}"),
+                // No writer makes such frames, and no fault: that reading notices is enough.
+                Some(error) => assert!(matches!(error, QueryError::Corruption(_)), "{error}"),
             }
+            assert!(chain.last.is_none_or(|last| last <= found.recovered.tip), "{found:?}");
         }
     }
     Corpus::Keep

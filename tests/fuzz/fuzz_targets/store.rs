@@ -115,9 +115,13 @@ fn read(waldo: &Waldo) -> (Chain, Option<QueryError>) {
 fn go_on(home: &Path, waldo: Waldo, options: Options) {
     let expected = waldo.recovery_report().log_count;
     let (chain, error) = read(&waldo);
-    if options.recovery == Recovery::Full {
-        assert_eq!(error, None, "what was checked can be read");
-        assert_eq!(chain.count, expected, "{:?}", waldo.recovery_report());
+    match error {
+        None if options.recovery == Recovery::Full => {
+            assert_eq!(chain.count, expected, "{:?}", waldo.recovery_report());
+        }
+        None => {}
+        // Checksums that were made good vouch for frames that no writer makes.
+        Some(error) => assert!(matches!(error, QueryError::Corruption(_)), "{error}"),
     }
     let tip = waldo.recovery_report().prev_seq_no;
     let appended = waldo.blocking_append_assigned(&["one more"]);
@@ -127,9 +131,12 @@ fn go_on(home: &Path, waldo: Waldo, options: Options) {
     }
     let waldo = Waldo::blocking_open(home, self::options()).expect("it is sound now");
     let (again, error) = read(&waldo);
-    assert_eq!(error, None);
+    assert!(error.is_none_or(|error| matches!(error, QueryError::Corruption(_))));
     match appended {
-        Ok(_) => assert!(again.last > Some(tip), "what was acknowledged is there"),
+        Ok(_) => assert!(
+            waldo.recovery_report().prev_seq_no > tip && again.last.is_none_or(|last| last > tip),
+            "what was acknowledged is there"
+        ),
         // There is no number behind the last.
         Err(error) => assert!(tip >= u64::MAX - 1, "after {tip}: {error}"),
     }

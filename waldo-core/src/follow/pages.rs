@@ -42,7 +42,7 @@ impl Pages {
         let home = std::path::absolute(home).map_err(failed("resolve", home))?;
         let identity = identity(&home).map_err(failed("open", &home))?;
         let survey = Survey::of(&home, &Options::default())?;
-        let header_damage = survey.damage();
+        let header_damage = header_damage(&home, &survey)?;
         if corruption == CorruptionPolicy::Refuse
             && let Some(damage) = header_damage
         {
@@ -120,6 +120,16 @@ impl PageSource for Pages {
     fn read_at(&self, page: u32, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
         self.sources.read_at(page, offset, bytes)
     }
+}
+
+/// The first damage to a page's header, or the first page of which nothing is left.
+fn header_damage(home: &Path, survey: &Survey) -> Result<Option<Corruption>, Error> {
+    let damage = survey.damage();
+    let Some(lost) = survey.clone().lost().filter(|_| damage.is_none()) else { return Ok(damage) };
+    // Pages are looked at one after the other, and may be made meanwhile in that order: one that
+    // came before a good one is lost if it still is.
+    let again = Survey::of(home, &Options::default())?;
+    Ok(again.lost().filter(|still| still.page == lost.page))
 }
 
 fn open_files(home: &Path, count: u32) -> Result<Sources, Error> {

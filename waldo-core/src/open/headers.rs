@@ -23,6 +23,7 @@ use crate::recovery::scan_page;
 const RING_SIZE_MAX: u32 = 1 << 20;
 
 /// The page files that exist.
+#[derive(Clone)]
 pub(crate) struct Survey {
     /// What their headers agree on; `None` where no file has a header that can be used, and
     /// nothing suggests that one ever did.
@@ -109,6 +110,13 @@ impl Survey {
         self.pages.iter().find_map(|(page, state)| state.damage(*page)).map(|(damage, _)| damage)
     }
 
+    /// The first page that is missing or blank before one that is good.
+    pub fn lost(mut self) -> Option<Corruption> {
+        let missing = self.note_lost().first().copied().map(missing);
+        let blank = self.damage();
+        missing.into_iter().chain(blank).min_by_key(|corruption| corruption.page)
+    }
+
     /// Pages are made one after the other: what comes before one that is good was completed once.
     /// Answers which are missing.
     fn note_lost(&mut self) -> Vec<u32> {
@@ -134,9 +142,7 @@ impl Survey {
         quarantined: &mut Vec<PathBuf>,
     ) -> Result<Option<Corruption>, Error> {
         let mut first = None;
-        for page in self.note_lost() {
-            let detail = "the page file is missing";
-            let corruption = Corruption { page, offset: 0, after_seq_no: 0, detail };
+        for corruption in self.note_lost().into_iter().map(missing) {
             if options.corruption == CorruptionPolicy::Refuse || self.is_tied {
                 return Err(corruption.into());
             }
@@ -158,6 +164,10 @@ impl Survey {
         }
         Ok(first)
     }
+}
+
+fn missing(page: u32) -> Corruption {
+    Corruption { page, offset: 0, after_seq_no: 0, detail: "the page file is missing" }
 }
 
 fn read_header(home: &Path, page: u32) -> Result<Decoded, Error> {

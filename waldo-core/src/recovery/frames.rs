@@ -138,8 +138,7 @@ impl<'a> Frames<'a> {
             return Ok(None);
         }
         let body = self.body(&header)?.and_then(|body| SealBody::decode(&body));
-        Ok(body
-            .filter(|seal| (PAGE_HEADER_SIZE as u64..=self.layout.seal_offset).contains(&seal.end)))
+        Ok(body.filter(|seal| seal.end <= self.layout.seal_offset && makes_sense(seal)))
     }
 
     /// The first place from `offset` on, and before `limit`, that starts as a frame does.
@@ -245,6 +244,23 @@ impl<'a> Frames<'a> {
         let padding = rest.get(header.count as usize..).unwrap_or_default();
         Ok(is_zero(padding).then(|| body.to_vec()))
     }
+}
+
+/// Whether a seal may be that of a page: its places lie among the page's frames, in order.
+fn makes_sense(seal: &SealBody) -> bool {
+    let frames = PAGE_HEADER_SIZE as u64..seal.end;
+    let within = |entry: &IndexEntry| {
+        let (offset, frame_end) = (u64::from(entry.offset) * 8, u64::from(entry.frame_end) * 8);
+        let in_frame = frame_end > offset && frame_end <= seal.end;
+        frames.contains(&offset) && (frame_end == 0 || in_frame)
+    };
+    let numbers = seal.last_seq_no.checked_sub(seal.first_prev_seq_no);
+    numbers.is_some_and(|numbers| seal.log_count <= numbers)
+        && !frames.is_empty()
+        && seal.index.iter().all(within)
+        && seal.index.is_sorted_by(|one, next| one.offset < next.offset)
+        && seal.index.is_sorted_by_key(|entry| entry.prev_seq_no)
+        && seal.incarnations.is_sorted()
 }
 
 /// A place in a frame where reading may start.

@@ -220,9 +220,17 @@ impl Witness {
             }
         }
         let mut place = tracker.place(Cursor::Trim, Appetite::Scan);
-        while let Found::Chunk(chunk) =
-            tracker.next(disk, &mut place, &mut self.changes).map_err(failed)?
-        {
+        loop {
+            let chunk = match tracker.next(disk, &mut place, &mut self.changes) {
+                Ok(Found::Chunk(chunk)) => chunk,
+                Ok(Found::End { .. }) => break,
+                // Nothing proves yet that what it had was given up, though it is overwritten.
+                Err(QueryError::Trimmed { .. }) if self.terms.durable_only && !closed => {
+                    read.clear();
+                    continue;
+                }
+                Err(error) => return Err(failed(error)),
+            };
             read.extend(chunk.iter().map(|log| Entry {
                 seq_no: log.seq_no(),
                 prev_seq_no: log.prev_seq_no(),

@@ -1,0 +1,116 @@
+//! Bytes whose checksums are good and that no writer writes: a program with a bug of its own, or
+//! somebody's hand. Fuzzing found these.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::{logs, open, options};
+use tempfile::TempDir;
+use waldo_core::format::bytes::put;
+use waldo_core::format::frame::{checked_body, seal_body};
+use waldo_core::format::record::{RecordHeader, Stamp, encode};
+use waldo_core::format::seal::SealBody;
+use waldo_core::format::{FRAME_HEADER_SIZE, FrameHeader, PAGE_HEADER_SIZE, PageHeader};
+use waldo_core::{Backend, Cursor, IoMode, Options, QueryError, Recovery, Waldo};
+
+fn buffered() -> Options {
+    Options { io: IoMode::Buffered, recovery: Recovery::Fast, ..options(Backend::Threads) }
+}
+
+/// A store that was closed, with three logs in its first page.
+fn closed() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let waldo = open(&dir, buffered());
+    waldo.blocking_append(&logs(1, 3)).unwrap();
+    waldo.blocking_close().unwrap();
+    let page = dir.path().join(format!("{:010}.page", 0));
+    (dir, page)
+}
+
+/// Changes the seal of a page, and its checksums with it.
+fn forge_seal(page: &Path, change: impl FnOnce(&mut SealBody)) {
+    let mut file = std::fs::read(page).unwrap();
+    let page_header = PageHeader::decode(&file).unwrap();
+    let seed = page_header.store_id.seed();
+    let frame = &mut file[page_header.seal_offset() as usize..];
+    let mut header = FrameHeader::decode(seed, frame).unwrap();
+    let body = checked_body(seed, &header, &frame[FRAME_HEADER_SIZE..]).unwrap();
+    let mut seal = SealBody::decode(body).unwrap();
+    change(&mut seal);
+    let mut body = seal.encode();
+    seal_body(seed, header.page_number, header.incarnation, &mut body);
+    header.count = body.len() as u32;
+    header.length = (FRAME_HEADER_SIZE + body.len()).next_multiple_of(8) as u64;
+    frame.fill(0);
+    assert!(header.encode(seed, frame));
+    assert!(put(frame, FRAME_HEADER_SIZE, &body));
+    std::fs::write(page, file).unwrap();
+}
+
+/// What a store serves, opened with trust in seals.
+fn read(dir: &TempDir) -> Result<Vec<u64>, QueryError> {
+    let waldo = Waldo::blocking_open(dir.path(), buffered()).unwrap();
+    let mut stream = waldo.stream(Cursor::Trim);
+    let mut found = Vec::new();
+    while found.last() != Some(&3) {
+        found.extend(stream.blocking_next()?.iter().map(|log| log.seq_no()));
+    }
+    Ok(found)
+}
+
+/// Behind everything.
+const FAR: u32 = u32::MAX;
+
+/// A seal's index led behind the end of the page's frames, and the length of the next read was
+/// computed below zero: a panic, or a read of everything there is.
+#[test]
+fn a_seal_that_makes_no_sense_is_not_trusted() {
+    let forgeries: [fn(&mut SealBody); 7] = [
+        |seal| seal.index[0].offset = FAR,
+        |seal| seal.index[0].offset = 0,
+        |seal| seal.index[0].frame_end = FAR,
+        |seal| seal.index[0].frame_end = seal.index[0].offset,
+        |seal| seal.index.push(seal.index[0]),
+        |seal| seal.first_prev_seq_no = seal.last_seq_no + 1,
+        |seal| seal.log_count = FAR.into(),
+    ];
+    for forge in forgeries {
+        let (dir, page) = closed();
+        forge_seal(&page, forge);
+        let waldo = Waldo::blocking_open(dir.path(), buffered()).unwrap();
+        assert_eq!(waldo.recovery_report().sealed_page_count, 0);
+        assert_eq!(waldo.recovery_report().log_count, 3);
+        waldo.blocking_close().unwrap();
+        assert_eq!(read(&dir), Ok(vec![1, 2, 3]));
+    }
+    let (dir, page) = closed();
+    forge_seal(&page, |_| {});
+    let waldo = Waldo::blocking_open(dir.path(), buffered()).unwrap();
+    assert_eq!(waldo.recovery_report().sealed_page_count, 1, "a seal that is right is trusted");
+}
+
+/// A log had the number of the one before it, in a page that was trusted by its seal: it was
+/// served, so that a reader had the same number twice.
+#[test]
+fn a_log_whose_number_does_not_grow_is_not_served() {
+    let (dir, page) = closed();
+    let mut file = std::fs::read(&page).unwrap();
+    let store = PageHeader::decode(&file).unwrap().store_id;
+    let mut offset = PAGE_HEADER_SIZE;
+    let open = FrameHeader::decode(store.seed(), &file[offset..]).unwrap();
+    offset += open.length as usize + FRAME_HEADER_SIZE;
+    let stamp = Stamp::Complete(store.tag(open.page_number, open.incarnation));
+    for (seq_no, prev_seq_no) in [(1, 0), (1, 1), (3, 1)] {
+        let size = RecordHeader::decode(&file[offset..]).unwrap().size();
+        let len = RecordHeader::decode(&file[offset..]).unwrap().len as usize;
+        let payload = vec![b'x'; len];
+        let written = encode(seq_no, prev_seq_no, &payload, stamp, &mut file[offset..]);
+        assert_eq!(written, Some(size));
+        offset += size;
+    }
+    std::fs::write(&page, file).unwrap();
+    let served = read(&dir);
+    let Err(QueryError::Corruption(corruption)) = served else { panic!("{served:?}") };
+    assert_eq!(corruption.detail, "a log's number does not grow");
+}
