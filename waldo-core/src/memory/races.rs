@@ -9,6 +9,10 @@ use loom::thread;
 use super::pool::Purpose;
 use super::read_pool::{LARGE_READ, SMALL_READ};
 use super::{Pool, ReadPool};
+use crate::sync::check;
+
+/// Times that a thread may be interrupted where it need not wait.
+const PREEMPTIONS: usize = 3;
 
 /// Says to loom when the bytes of a buffer are read and written: it finds two accesses that no
 /// order keeps apart.
@@ -33,7 +37,7 @@ impl Bytes {
 /// Producers that wait for the only buffer all get it, one after the other.
 #[test]
 fn who_waits_for_a_buffer_gets_it() {
-    loom::model(|| {
+    check(PREEMPTIONS, || {
         let pool = Pool::new(1, 1, 64, false).unwrap();
         let bytes = Arc::new(Bytes::default());
         let produce = {
@@ -55,7 +59,7 @@ fn who_waits_for_a_buffer_gets_it() {
 /// is woken by whichever comes last.
 #[test]
 fn permit_and_buffer_come_back_apart() {
-    loom::model(|| {
+    check(PREEMPTIONS, || {
         let pool = Pool::new(1, 1, 64, false).unwrap();
         let mut buffer = pool.try_take(Purpose::Producer).unwrap();
         let slice = buffer.freeze(8);
@@ -74,7 +78,7 @@ fn permit_and_buffer_come_back_apart() {
 /// A buffer is not filled again while a reader holds a slice of it.
 #[test]
 fn a_slice_keeps_its_buffer() {
-    loom::model(|| {
+    check(PREEMPTIONS, || {
         let pool = Pool::new(1, 1, 64, false).unwrap();
         let bytes = Arc::new(Bytes::default());
         let mut buffer = pool.try_take(Purpose::Producer).unwrap();
@@ -100,7 +104,7 @@ fn a_slice_keeps_its_buffer() {
 /// Readers that wait for memory all get some, whatever sizes they want.
 #[test]
 fn who_waits_for_memory_to_read_gets_it() {
-    loom::model(|| {
+    check(PREEMPTIONS, || {
         let pool = ReadPool::new(LARGE_READ);
         let readers: Vec<_> = [SMALL_READ, LARGE_READ]
             .into_iter()

@@ -13,6 +13,8 @@
 #[cfg(waldo_loom)]
 mod model;
 
+#[cfg(all(test, waldo_loom))]
+pub(crate) use model::check;
 #[cfg(waldo_loom)]
 pub(crate) use model::{
     ArcSwapOption, ArrayQueue, Event, Mutex, RwLock, SegQueue, atomic, spin_loop, thread,

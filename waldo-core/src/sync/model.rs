@@ -235,3 +235,13 @@ impl Drop for Listener<'_> {
         }
     }
 }
+
+/// Runs `test` in all interleavings in which a thread is interrupted only so many times where it
+/// need not wait. Most races need two.
+#[cfg(test)]
+pub(crate) fn check(preemptions: usize, test: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 20_000;
+    builder.check(test);
+}

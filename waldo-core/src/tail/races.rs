@@ -16,8 +16,12 @@ use crate::format::seal::IndexEntry;
 use crate::memory::pool::Purpose;
 use crate::memory::{BufferMut, Pool};
 use crate::progress::Progress;
+use crate::sync::check;
 
 const LOG: usize = 8;
+
+/// Times that a thread may be interrupted where it need not wait.
+const PREEMPTIONS: usize = 3;
 
 fn pool(buffers: usize) -> Arc<Pool> {
     Pool::new(buffers, buffers, 64, false).unwrap()
@@ -39,7 +43,7 @@ fn extent(first_prev_seq_no: u64, count: usize) -> Extent {
 /// after a newer one, nor an extent without its bytes and its place in the index.
 #[test]
 fn an_extent_is_seen_as_a_whole() {
-    loom::model(|| {
+    check(PREEMPTIONS, || {
         let mut buffer = pool(1).try_take(Purpose::Producer).unwrap();
         let segment = segment(0, 0, &buffer);
         let bytes = Arc::new(AtomicU64::new(0));
@@ -73,7 +77,7 @@ fn an_extent_is_seen_as_a_whole() {
 /// The index is searched while it grows: what is found is an entry as it was added.
 #[test]
 fn an_index_entry_is_seen_as_a_whole() {
-    loom::model(|| {
+    check(PREEMPTIONS, || {
         let buffer = pool(1).try_take(Purpose::Producer).unwrap();
         let segment = segment(0, 0, &buffer);
         let reader = thread::spawn({
@@ -99,7 +103,7 @@ fn an_index_entry_is_seen_as_a_whole() {
 /// that the tail does not have it; and a number leads to the segment of that number only.
 #[test]
 fn a_search_meets_eviction() {
-    loom::model(|| {
+    check(PREEMPTIONS, || {
         let pool = pool(4);
         let tail = Arc::new(Tail::new(Arc::clone(&pool), 1));
         let publish = {
@@ -140,7 +144,7 @@ fn a_search_meets_eviction() {
 /// falls together with the eviction.
 #[test]
 fn a_held_buffer_is_counted_until_it_is_free() {
-    loom::model(|| {
+    check(PREEMPTIONS, || {
         let pool = pool(2);
         let tail = Arc::new(Tail::new(Arc::clone(&pool), 1));
         let mut buffer = pool.try_take(Purpose::Engine).unwrap();
@@ -169,7 +173,7 @@ fn a_held_buffer_is_counted_until_it_is_free() {
 /// wakes who is parked. One of them sees the other.
 #[test]
 fn no_wake_up_is_lost() {
-    loom::model(|| {
+    check(PREEMPTIONS, || {
         let progress = Arc::new(Progress::new(0, 0));
         let waiters = Arc::new(Waiters::default());
         let readers: Vec<_> = (0..2)
@@ -199,7 +203,7 @@ fn no_wake_up_is_lost() {
 /// that none will come.
 #[test]
 fn everybody_is_woken_at_the_end() {
-    loom::model(|| {
+    check(PREEMPTIONS, || {
         let progress = Arc::new(Progress::new(0, 0));
         let waiters = Arc::new(Waiters::default());
         let reader = thread::spawn({
@@ -223,7 +227,7 @@ fn everybody_is_woken_at_the_end() {
 /// A truncation shows its number last: who sees that there was one sees the tip that it left.
 #[test]
 fn a_truncation_shows_its_tip_first() {
-    loom::model(|| {
+    check(PREEMPTIONS, || {
         let progress = Arc::new(Progress::new(9, 0));
         let reader = thread::spawn({
             let progress = Arc::clone(&progress);

@@ -9,7 +9,6 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use loom::future::block_on;
-use loom::model::Builder;
 use loom::sync::Condvar;
 use loom::thread;
 
@@ -26,7 +25,7 @@ use crate::memory::{Pool, ReadPool};
 use crate::options::{Options, Retention};
 use crate::published::Published;
 use crate::recovery::{Recovered, RecoveryReport};
-use crate::sync::Mutex;
+use crate::sync::{self, Mutex};
 use crate::{Cursor, Waldo};
 
 /// What a driver sleeps on.
@@ -155,10 +154,7 @@ impl Default for Setup {
 /// Checks all that can happen between a worker and `test`.
 fn check(setup: Setup, test: impl Fn(&Waldo) + Send + Sync + 'static) {
     let disk = Arc::new(Disk::new(&config()));
-    let mut builder = Builder::new();
-    builder.preemption_bound = Some(setup.preemptions);
-    builder.max_branches = 20_000;
-    builder.check(move || {
+    sync::check(setup.preemptions, move || {
         let config = Config { page_capacity: setup.page_capacity, ..config() };
         let disk = Arc::clone(&disk);
         let files = Arc::clone(&disk.files);
