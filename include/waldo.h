@@ -310,8 +310,10 @@ typedef struct waldo_chunk waldo_chunk;
  *
  * On disk:
  *
- * - `ring_size` (4): page files in the ring, at least 2;
- * - `file_capacity` (64 MiB): size of each, a multiple of 4,096; fixed when the store is made;
+ * - `ring_size` (0): page files in the ring, at least 2. 0 for as many as the store has, and 4 in
+ *   a new one;
+ * - `file_capacity` (0): size of each, a multiple of 4,096, fixed when the store is made. 0 for
+ *   that of the store, with buffers no larger than it, and 64 MiB in a new one;
  * - `page_capacity` (no limit): most logs in one;
  * - `retention` (`overwrite`): what happens when the ring is full. The oldest logs go; or with
  *   `hold` appends wait, and with `refuse` they fail, until enough is trimmed.

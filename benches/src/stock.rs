@@ -64,8 +64,8 @@ impl Shape {
         let batch = BATCH_LOGS * (self.log_bytes + 32) + 8192;
         let buf_capacity = batch.max(1 << 20).next_multiple_of(4096);
         Options {
-            ring_size: self.ring_size,
-            file_capacity: self.page_bytes,
+            ring_size: Some(self.ring_size),
+            file_capacity: Some(self.page_bytes),
             buf_capacity,
             tail_capacity: self.tail_bytes,
             file_o_dsync: self.durable,

@@ -72,10 +72,10 @@ impl WaldoEngine {
         let page = setup.disk_bytes / u64::from(RING_SIZE);
         let usual = Options::default();
         Options {
-            ring_size: RING_SIZE,
+            ring_size: Some(RING_SIZE),
             pool_size: (self.depth + setup.producers).min(64) as u16,
             buf_capacity,
-            file_capacity: page.max(4 * buf_capacity as u64).next_multiple_of(BLOCK),
+            file_capacity: Some(page.max(4 * buf_capacity as u64).next_multiple_of(BLOCK)),
             tail_capacity: match setup.tail_bytes {
                 0 => usual.tail_capacity,
                 bytes => bytes as usize,

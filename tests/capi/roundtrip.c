@@ -363,9 +363,42 @@ static void callbacks(void)
     waldo_release(store);
 }
 
+static uint64_t disk_size(const waldo *store)
+{
+    waldo_metadata metadata;
+    EQUAL(waldo_metadata_get(store, &metadata, sizeof metadata, &error), WALDO_OK);
+    return metadata.disk_size;
+}
+
+/* Without sizes, and with 0 for them, a store is opened as it was made. */
+static void as_made(void)
+{
+    waldo_options *options = NULL;
+    waldo *store = test_open("as_made");
+    uint64_t size = disk_size(store);
+    EQUAL(size, 3 * 512 * 1024);
+    OK(waldo_close(store, 10 * SECOND, &error));
+    waldo_release(store);
+
+    OK(waldo_open("as_made", NULL, &store, &error));
+    EQUAL(disk_size(store), size);
+    OK(waldo_close(store, 10 * SECOND, &error));
+    waldo_release(store);
+
+    EQUAL(waldo_options_new(&options), WALDO_OK);
+    OK(waldo_options_set_u64(options, "ring_size", 4, &error));
+    OK(waldo_options_set(options, "file_capacity", "0", &error));
+    OK(waldo_open("as_made", options, &store, &error));
+    EQUAL(disk_size(store), 4 * 512 * 1024);
+    OK(waldo_close(store, 10 * SECOND, &error));
+    waldo_release(store);
+    waldo_options_free(options);
+}
+
 int main(void)
 {
     blocking();
+    as_made();
     pollable();
     callbacks();
     return 0;

@@ -16,8 +16,10 @@ use crate::status::waldo_status;
 ///
 /// On disk:
 ///
-/// - `ring_size` (4): page files in the ring, at least 2;
-/// - `file_capacity` (64 MiB): size of each, a multiple of 4,096; fixed when the store is made;
+/// - `ring_size` (0): page files in the ring, at least 2. 0 for as many as the store has, and 4 in
+///   a new one;
+/// - `file_capacity` (0): size of each, a multiple of 4,096, fixed when the store is made. 0 for
+///   that of the store, with buffers no larger than it, and 64 MiB in a new one;
 /// - `page_capacity` (no limit): most logs in one;
 /// - `retention` (`overwrite`): what happens when the ring is full. The oldest logs go; or with
 ///   `hold` appends wait, and with `refuse` they fail, until enough is trimmed.
@@ -75,6 +77,21 @@ macro_rules! number {
     };
 }
 
+/// A number that is 0 where it is left to the store.
+macro_rules! left_open {
+    ($name:literal, $field:ident) => {
+        Key {
+            name: $name,
+            get: |options| options.$field.unwrap_or(0).to_string(),
+            set: |options, value| {
+                let value = value.parse().map_err(|_| whole_number(value))?;
+                options.$field = (value != 0).then_some(value);
+                Ok(())
+            },
+        }
+    };
+}
+
 macro_rules! boolean {
     ($name:literal, $($field:ident).+) => {
         Key {
@@ -109,7 +126,7 @@ macro_rules! words {
 }
 
 const KEYS: &[Key] = &[
-    number!(c"ring_size", ring_size),
+    left_open!(c"ring_size", ring_size),
     number!(c"queue_depth", queue_depth),
     number!(c"pool_size", pool_size),
     boolean!(c"huge_buf", huge_buf),
@@ -119,7 +136,7 @@ const KEYS: &[Key] = &[
     number!(c"index_sparse_bytes", index_sparse_bytes),
     number!(c"index_sparse_count", index_sparse_count),
     boolean!(c"file_o_dsync", file_o_dsync),
-    number!(c"file_capacity", file_capacity),
+    left_open!(c"file_capacity", file_capacity),
     number!(c"tail_capacity", tail_capacity),
     number!(c"read_capacity", read_capacity),
     words!(c"backend", backend, "auto" => Backend::Auto, "io_uring" => Backend::IoUring,

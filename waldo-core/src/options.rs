@@ -13,17 +13,19 @@ pub const BLOCK_SIZE: usize = 4096;
 /// How a store is laid out, written and read.
 ///
 /// The defaults suit a small service: 256 MiB on disk, under 40 MiB of memory, every append
-/// durable. A program names what it wants to be different:
+/// durable. A store that exists is opened with the sizes that it was made with. A program names what
+/// it wants to be different:
 ///
 /// ```
 /// use waldo_core::Options;
-/// let options = Options { ring_size: 8, ..Options::default() };
+/// let options = Options { ring_size: Some(8), ..Options::default() };
 /// ```
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Pages in the ring, at least 2. The newest page is written; when it is full the oldest is
-    /// used anew.
-    pub ring_size: u32,
+    /// used anew. `None`: as many as the store has, and [`NEW_RING_SIZE`](Self::NEW_RING_SIZE) in
+    /// a new one.
+    pub ring_size: Option<u32>,
 
     /// I/O operations that may be under way at a time.
     pub queue_depth: u32,
@@ -55,8 +57,10 @@ pub struct Options {
     /// system has it, and survives a crash of the process but not of the machine, until a sync.
     pub file_o_dsync: bool,
 
-    /// Bytes of each page file. A multiple of 4,096, and at least `buf_capacity`.
-    pub file_capacity: u64,
+    /// Bytes of each page file. A multiple of 4,096, and at least `buf_capacity`; fixed when the
+    /// store is made. `None`: as it was made, with buffers no larger than a page, and
+    /// [`NEW_FILE_CAPACITY`](Self::NEW_FILE_CAPACITY) in a new one.
+    pub file_capacity: Option<u64>,
 
     /// Bytes of the newest logs that are kept in memory, so that readers at the tip never touch
     /// the disk. At least one buffer is kept. Readers that hold on to what they read can make it
@@ -220,7 +224,7 @@ pub enum CorruptionPolicy {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            ring_size: 4,
+            ring_size: None,
             queue_depth: 64,
             pool_size: 8,
             huge_buf: false,
@@ -230,7 +234,7 @@ impl Default for Options {
             index_sparse_bytes: 16 * 1024,
             index_sparse_count: 1024,
             file_o_dsync: true,
-            file_capacity: 64 * 1024 * 1024,
+            file_capacity: None,
             tail_capacity: 4 * 1024 * 1024,
             read_capacity: 8 * 1024 * 1024,
             backend: Backend::Auto,
@@ -247,130 +251,137 @@ impl Default for Options {
 /// The largest error number that Linux has.
 const ERRNO_MAX: i32 = 4095;
 
+/// The newest page is written while the oldest is given up.
+const RING_SIZE_MIN: u32 = 2;
+
+/// Offsets in frames and indexes have room for no more.
+const FILE_CAPACITY_MAX: u64 = 1 << 34;
+
 /// Buffers that the engine needs for itself: one that small appends are gathered in, one to go
 /// on with while that is being written, and one for a seal.
 const ENGINE_BUFFERS: usize = 3;
 
 impl Options {
-    /// Checks every option against its limits, and the options against each other.
+    /// Pages of a new store, where [`ring_size`](Self::ring_size) does not say.
+    pub const NEW_RING_SIZE: u32 = 4;
+
+    /// Bytes of each page file of a new store, where [`file_capacity`](Self::file_capacity) does
+    /// not say.
+    pub const NEW_FILE_CAPACITY: u64 = 64 * 1024 * 1024;
+
+    /// Checks every option against its limits, and the options against each other. What depends on
+    /// the size of the page files is checked when the store is opened, where that is left open.
     ///
     /// # Errors
     ///
     /// [`Error::Option`] with the name of the first option that cannot work, its value, and why.
     pub fn validate(&self) -> Result<(), Error> {
-        let block = BLOCK_SIZE as u64;
-        let buf_capacity = self.buf_capacity as u64;
-        let checks: [(&'static str, String, bool, &str); 17] = [
-            ("ring_size", self.ring_size.to_string(), self.ring_size >= 2, "at least 2"),
-            ("ring_size", self.ring_size.to_string(), self.ring_size <= 1 << 20, "at most 1048576"),
-            ("queue_depth", self.queue_depth.to_string(), self.queue_depth >= 1, "at least 1"),
-            (
-                "queue_depth",
-                self.queue_depth.to_string(),
-                self.queue_depth <= 16384,
-                "at most 16384",
-            ),
-            ("pool_size", self.pool_size.to_string(), self.pool_size >= 1, "at least 1"),
+        let Self { queue_depth, buf_capacity, index_capacity, .. } = *self;
+        let ring_size = self.ring_size_or_new();
+        let checks: [(&'static str, u64, bool, &str); 14] = [
+            ("ring_size", ring_size.into(), ring_size >= RING_SIZE_MIN, "at least 2"),
+            ("ring_size", ring_size.into(), ring_size <= 1 << 20, "at most 1048576"),
+            ("queue_depth", queue_depth.into(), queue_depth >= 1, "at least 1"),
+            ("queue_depth", queue_depth.into(), queue_depth <= 16384, "at most 16384"),
+            ("pool_size", self.pool_size.into(), self.pool_size >= 1, "at least 1"),
+            ("buf_capacity", buf_capacity as u64, buf_capacity >= 4 * BLOCK_SIZE, "at least 16384"),
             (
                 "buf_capacity",
-                self.buf_capacity.to_string(),
-                self.buf_capacity >= 4 * BLOCK_SIZE,
-                "at least 16384",
-            ),
-            (
-                "buf_capacity",
-                self.buf_capacity.to_string(),
-                buf_capacity.is_multiple_of(block),
+                buf_capacity as u64,
+                buf_capacity.is_multiple_of(BLOCK_SIZE),
                 "a multiple of 4096",
             ),
-            (
-                "buf_capacity",
-                self.buf_capacity.to_string(),
-                buf_capacity <= 1 << 30,
-                "at most 1073741824",
-            ),
-            (
-                "page_capacity",
-                self.page_capacity.to_string(),
-                self.page_capacity >= 1,
-                "at least 1",
-            ),
+            ("buf_capacity", buf_capacity as u64, buf_capacity <= 1 << 30, "at most 1073741824"),
+            ("page_capacity", self.page_capacity, self.page_capacity >= 1, "at least 1"),
+            ("index_capacity", index_capacity as u64, index_capacity >= 2, "at least 2"),
             (
                 "index_capacity",
-                self.index_capacity.to_string(),
-                self.index_capacity >= 2,
-                "at least 2",
-            ),
-            (
-                "index_capacity",
-                self.index_capacity.to_string(),
-                self.index_capacity <= 1 << 24,
+                index_capacity as u64,
+                index_capacity <= 1 << 24,
                 "at most 16777216",
             ),
             (
                 "index_sparse_bytes",
-                self.index_sparse_bytes.to_string(),
+                self.index_sparse_bytes as u64,
                 self.index_sparse_bytes >= 1,
                 "at least 1",
             ),
             (
                 "index_sparse_count",
-                self.index_sparse_count.to_string(),
+                self.index_sparse_count as u64,
                 self.index_sparse_count >= 1,
                 "at least 1",
             ),
             (
-                "file_capacity",
-                self.file_capacity.to_string(),
-                self.file_capacity.is_multiple_of(block),
-                "a multiple of 4096",
-            ),
-            (
-                "file_capacity",
-                self.file_capacity.to_string(),
-                self.file_capacity >= buf_capacity,
-                "at least buf_capacity",
-            ),
-            (
-                "file_capacity",
-                self.file_capacity.to_string(),
-                self.file_capacity <= 1 << 34,
-                "at most 17179869184",
-            ),
-            (
                 "tail_capacity",
-                self.tail_capacity.to_string(),
+                self.tail_capacity as u64,
                 self.tail_capacity <= 1 << 40,
                 "at most 1099511627776",
             ),
         ];
         for (name, value, fits, limit) in checks {
             if !fits {
-                return Err(Error::Option { name, value, reason: format!("it must be {limit}") });
+                let (value, reason) = (value.to_string(), format!("it must be {limit}"));
+                return Err(Error::Option { name, value, reason });
             }
         }
         self.validate_memory()?;
+        self.file_capacity.map_or(Ok(()), |file_capacity| self.validate_capacity(file_capacity))
+    }
+
+    /// Checks the size of the page files against its limits, and the other options against it.
+    fn validate_capacity(&self, file_capacity: u64) -> Result<(), Error> {
+        let block = BLOCK_SIZE as u64;
         let seal = self.seal_capacity(BLOCK_SIZE) as u64;
         let least = PAGE_HEADER_SIZE as u64 + seal + 4 * block;
-        if self.file_capacity < least {
-            return Err(Error::Option {
-                name: "file_capacity",
-                value: self.file_capacity.to_string(),
-                reason: format!(
-                    "with index_capacity {} it must be at least {least}",
-                    self.index_capacity
-                ),
-            });
+        let reason = if !file_capacity.is_multiple_of(block) {
+            "it must be a multiple of 4096".to_owned()
+        } else if file_capacity < self.buf_capacity as u64 {
+            format!("it must be at least buf_capacity, which is {}", self.buf_capacity)
+        } else if file_capacity > FILE_CAPACITY_MAX {
+            format!("it must be at most {FILE_CAPACITY_MAX}")
+        } else if file_capacity < least {
+            format!("with index_capacity {} it must be at least {least}", self.index_capacity)
+        } else {
+            return Ok(());
+        };
+        Err(Error::Option { name: "file_capacity", value: file_capacity.to_string(), reason })
+    }
+
+    /// With every size that is left open as the store was made: `made` has its page files' number
+    /// and size; `None` for a new store.
+    pub(crate) fn fitted(&self, made: Option<(u32, u64)>) -> Self {
+        let Some((page_count, page_size)) = made else {
+            return Self {
+                ring_size: self.ring_size.or(Some(Self::NEW_RING_SIZE)),
+                file_capacity: self.file_capacity.or(Some(Self::NEW_FILE_CAPACITY)),
+                ..*self
+            };
+        };
+        // Who says nothing of the pages' size cannot know that a buffer is larger.
+        let page = usize::try_from(page_size).unwrap_or(usize::MAX);
+        let largest = if self.file_capacity.is_none() { page } else { usize::MAX };
+        Self {
+            // A store that was killed while it was made may have one.
+            ring_size: self.ring_size.or(Some(page_count.max(RING_SIZE_MIN))),
+            file_capacity: self.file_capacity.or(Some(page_size)),
+            buf_capacity: self.buf_capacity.min(largest),
+            ..*self
         }
-        Ok(())
     }
 
     /// Failures can be had where they hurt nobody only.
     fn validate_memory(&self) -> Result<(), Error> {
         let Memory { fail, errno, .. } = self.memory;
         if self.backend != Backend::Memory && self.memory != Memory::default() {
-            let reason = "it must be Memory where the options of memory are set".to_owned();
-            let value = format!("{:?}", self.backend);
+            let reason = "it must be memory where the options of memory are set".to_owned();
+            let value = match self.backend {
+                Backend::Auto => "auto",
+                Backend::IoUring => "io_uring",
+                Backend::Threads => "threads",
+                Backend::Memory => "memory",
+            };
+            let value = value.to_owned();
             return Err(Error::Option { name: "backend", value, reason });
         }
         if fail != Fault::None && !(1..=ERRNO_MAX).contains(&errno) {
@@ -379,7 +390,7 @@ impl Options {
         }
         if self.io == IoMode::Direct && self.backend == Backend::Memory {
             let reason = "there is no direct I/O in memory".to_owned();
-            return Err(Error::Option { name: "io", value: "Direct".to_owned(), reason });
+            return Err(Error::Option { name: "io", value: "direct".to_owned(), reason });
         }
         Ok(())
     }
@@ -406,10 +417,14 @@ impl Options {
 
     /// Most bytes of memory that a store with these options takes for logs and indexes, whatever
     /// its readers do: its buffers, one more for small appends that wait, what readers read into,
-    /// and what logs are counted in before a trim or truncation. Handles, queues and the program itself come on top, a few hundred kilobytes.
+    /// and what logs are counted in before a trim or truncation. Handles, queues and the program
+    /// itself come on top, a few hundred kilobytes.
+    ///
+    /// Where sizes are left open these are those of a new store, here and below.
     #[must_use]
     pub fn memory_max(&self) -> u64 {
-        let index = self.index_capacity as u64 * 16 * u64::from(self.ring_size);
+        let ring_size = self.ring_size_or_new();
+        let index = self.index_capacity as u64 * 16 * u64::from(ring_size);
         let count = self.buf_capacity.max(LARGE_READ) as u64;
         (self.buffer_count() as u64 + 1) * self.buf_capacity as u64
             + self.read_capacity as u64
@@ -420,15 +435,25 @@ impl Options {
     /// Bytes on disk: the page files at their full size.
     #[must_use]
     pub fn disk_size(&self) -> u64 {
-        self.file_capacity * u64::from(self.ring_size)
+        self.file_capacity_or_new() * u64::from(self.ring_size_or_new())
     }
 
     /// Most bytes that a log may take with its 24-byte header, before anything is known of the
     /// file system; see [`Waldo::log_size_limit`](crate::Options::log_size_limit).
     #[must_use]
     pub fn log_size_limit(&self) -> usize {
-        let page = self.file_capacity as usize;
-        let usable = page - PAGE_HEADER_SIZE - self.seal_capacity(BLOCK_SIZE) - BLOCK_SIZE;
-        usable.min(self.buf_capacity) - FRAME_HEADER_SIZE
+        let kept = PAGE_HEADER_SIZE + self.seal_capacity(BLOCK_SIZE) + BLOCK_SIZE;
+        let usable = (self.file_capacity_or_new() as usize).saturating_sub(kept);
+        usable.min(self.buf_capacity).saturating_sub(FRAME_HEADER_SIZE)
+    }
+
+    /// Pages; those of a new store, where that is left open.
+    pub(crate) fn ring_size_or_new(&self) -> u32 {
+        self.ring_size.unwrap_or(Self::NEW_RING_SIZE)
+    }
+
+    /// Bytes of each page file; those of a new store, where that is left open.
+    pub(crate) fn file_capacity_or_new(&self) -> u64 {
+        self.file_capacity.unwrap_or(Self::NEW_FILE_CAPACITY)
     }
 }

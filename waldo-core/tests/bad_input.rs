@@ -129,7 +129,7 @@ fn a_full_page_of_logs(options: Options) {
     waldo.blocking_append(&logs(12, 100)).unwrap();
     assert_eq!(waldo.prev_seq_no(), Some(100));
     let metadata = waldo.blocking_metadata().unwrap();
-    assert_eq!(metadata.page_count, u64::from(options.ring_size));
+    assert_eq!(metadata.page_count, u64::from(options.ring_size.unwrap()));
     assert_eq!(metadata.log_count, 100 - metadata.after_seq_no);
 }
 

@@ -23,7 +23,7 @@ fn first_program() {
         run(async {
             let dir = tempfile::tempdir()?;
             let options = Options {
-                ring_size: 4,
+                ring_size: Some(4),
                 queue_depth: 4,
                 pool_size: 4,
                 huge_buf: false,
@@ -33,7 +33,7 @@ fn first_program() {
                 index_sparse_bytes: 16 * 1024,
                 index_sparse_count: 100,
                 file_o_dsync: true,
-                file_capacity: 4 * 1024 * 1024,
+                file_capacity: Some(4 * 1024 * 1024),
                 backend,
                 ..Options::default()
             };
@@ -102,7 +102,7 @@ fn one_appends_two_read() {
         run(async {
             let dir = tempfile::tempdir()?;
             let options = Options {
-                ring_size: 4,
+                ring_size: Some(4),
                 queue_depth: 4,
                 pool_size: 4,
                 huge_buf: false,
@@ -112,7 +112,7 @@ fn one_appends_two_read() {
                 index_sparse_bytes: 16 * 1024,
                 index_sparse_count: 100,
                 file_o_dsync: true,
-                file_capacity: 4 * 1024 * 1024,
+                file_capacity: Some(4 * 1024 * 1024),
                 backend,
                 ..Options::default()
             };

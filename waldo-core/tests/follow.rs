@@ -72,7 +72,7 @@ fn readable(follower: &Follower, timeout_ms: i32) -> bool {
 
 /// The page file that holds these bytes last, and where.
 fn find(dir: &Path, options: Options, bytes: &[u8]) -> Option<(u32, u64)> {
-    (0..options.ring_size).find_map(|at| {
+    (0..options.ring_size.unwrap()).find_map(|at| {
         let file = std::fs::read(page(dir, at)).unwrap();
         let found = file.windows(bytes.len()).rposition(|window| window == bytes);
         found.map(|offset| (at, offset as u64))
@@ -314,7 +314,7 @@ fn a_ring_that_grows(options: Options) {
     let mut follower = follow(&dir);
     assert_run(&rest(&mut follower), 1, 100);
     waldo.blocking_close().unwrap();
-    let options = Options { ring_size: options.ring_size + 2, ..options };
+    let options = Options { ring_size: options.ring_size.map(|count| count + 2), ..options };
     let waldo = open(&dir, options);
     let mut tip = 100;
     for _ in 0..200 {
@@ -322,7 +322,7 @@ fn a_ring_that_grows(options: Options) {
         assert_run(&wait_for(&mut follower, tip + 200), tip + 1, tip + 200);
         tip += 200;
     }
-    assert_eq!(follower.metadata().unwrap().ring_size, options.ring_size);
+    assert_eq!(follower.metadata().unwrap().ring_size, options.ring_size.unwrap());
 }
 
 fn durable_logs_only(options: Options) {
@@ -385,8 +385,8 @@ fn numbers_of_a_store(options: Options) {
         assert!(seen.durable_seq_no + 400 >= tip, "{} of {tip}", seen.durable_seq_no);
     }
     let seen = follower.metadata().unwrap();
-    assert_eq!(seen.ring_size, options.ring_size);
-    assert_eq!(seen.file_capacity, options.file_capacity);
+    assert_eq!(seen.ring_size, options.ring_size.unwrap());
+    assert_eq!(seen.file_capacity, options.file_capacity.unwrap());
     assert_eq!(seen.disk_size, options.disk_size());
     assert_ne!(seen.store_id, [0; 16]);
     // Another one finds the same, without having seen it grow.
@@ -453,7 +453,7 @@ fn a_torn_tail_is_the_end_for_now(options: Options) {
     waldo.blocking_append(&logs(1, 90)).unwrap();
     waldo.blocking_append(&logs(91, 100)).unwrap();
     let copy = tempfile::tempdir().unwrap();
-    for at in 0..options.ring_size {
+    for at in 0..options.ring_size.unwrap() {
         std::fs::copy(page(dir.path(), at), page(copy.path(), at)).unwrap();
     }
     let (at, offset) = find(copy.path(), options, &payload(100)).unwrap();
@@ -488,7 +488,7 @@ fn stored(options: Options) -> tempfile::TempDir {
         waldo.blocking_append(&logs(at * 10 + 1, at * 10 + 10)).unwrap();
     }
     let copy = tempfile::tempdir().unwrap();
-    for at in 0..options.ring_size {
+    for at in 0..options.ring_size.unwrap() {
         std::fs::copy(page(dir.path(), at), page(copy.path(), at)).unwrap();
     }
     copy

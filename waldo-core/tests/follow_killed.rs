@@ -28,7 +28,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 fn mode(backend: &str, io: &str) -> Options {
     let backend = if backend == "threads" { Backend::Threads } else { Backend::IoUring };
-    let options = Options { ring_size: 4, ..options(backend) };
+    let options = Options { ring_size: Some(4), ..options(backend) };
     match io {
         "durable" => options,
         _ => Options { file_o_dsync: false, io: IoMode::Buffered, ..options },

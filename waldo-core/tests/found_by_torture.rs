@@ -19,10 +19,10 @@ on_both_backends!(
 /// there.
 fn a_report_counts_what_the_open_itself_gave_up(options: Options) {
     let options = Options {
-        ring_size: 2,
+        ring_size: Some(2),
         index_capacity: 2,
         buf_capacity: 16 * 1024,
-        file_capacity: 24 * 1024,
+        file_capacity: Some(24 * 1024),
         file_o_dsync: false,
         ..options
     };
@@ -61,7 +61,7 @@ fn held(options: Options) -> Options {
     Options {
         index_capacity: 2,
         buf_capacity: 16 * 1024,
-        file_capacity: 24 * 1024,
+        file_capacity: Some(24 * 1024),
         file_o_dsync: false,
         retention: Retention::Hold,
         ..options

@@ -62,7 +62,7 @@ fn the_ring_wraps_and_grows() {
     }
     assert!(waldo.blocking_metadata().unwrap().after_seq_no > 0);
     waldo.blocking_close().unwrap();
-    let waldo = open("wraps", Options { ring_size: 5, ..options(Memory::default()) });
+    let waldo = open("wraps", Options { ring_size: Some(5), ..options(Memory::default()) });
     let metadata = waldo.blocking_metadata().unwrap();
     assert_eq!((metadata.prev_seq_no, metadata.disk_size), (1000, 5 * 512 * 1024));
     let mut seen = metadata.after_seq_no;

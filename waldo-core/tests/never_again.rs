@@ -40,7 +40,7 @@ fn page(dir: &Path, page: u32) -> PathBuf {
 /// The page files as a kill of the process would leave them now.
 fn crashed(dir: &Path, options: Options) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
-    for at in 0..options.ring_size {
+    for at in 0..options.ring_size.unwrap() {
         std::fs::copy(page(dir, at), page(copy.path(), at)).unwrap();
     }
     copy
@@ -48,7 +48,7 @@ fn crashed(dir: &Path, options: Options) -> tempfile::TempDir {
 
 /// The page file that holds these bytes last, and where.
 fn find(dir: &Path, options: Options, bytes: &[u8]) -> Option<(u32, usize)> {
-    (0..options.ring_size).find_map(|at| {
+    (0..options.ring_size.unwrap()).find_map(|at| {
         let file = std::fs::read(page(dir, at)).unwrap();
         let found = file.windows(bytes.len()).rposition(|window| window == bytes);
         found.map(|offset| (at, offset))
@@ -181,7 +181,7 @@ fn a_close_vouches_only_for_what_came_before(options: Options) {
 fn refused_batches_leave_no_hole(options: Options) {
     let dir = tempfile::tempdir().unwrap();
     // Large enough for all of them.
-    let options = Options { ring_size: 12, ..options };
+    let options = Options { ring_size: Some(12), ..options };
     let waldo = open(&dir, options);
     // Before the first log, any number would do.
     waldo.blocking_append_assigned(&[b"good", b"good"]).unwrap();
@@ -251,7 +251,7 @@ fn a_log_behind_the_first_read_is_found(options: Options) {
         index_sparse_bytes: 16 * 1024 * 1024,
         index_sparse_count: 1_000_000,
         buf_capacity: 1024 * 1024,
-        file_capacity: 16 * 1024 * 1024,
+        file_capacity: Some(16 * 1024 * 1024),
         tail_capacity: 0,
         read_capacity: 8 * 1024 * 1024,
         ..options
@@ -309,7 +309,7 @@ fn pages_that_do_not_follow_each_other_are_refused(options: Options) {
     let (newest, _) = find(dir.path(), options, &payload(tip)).unwrap();
     for recovery in [Recovery::Full, Recovery::Fast] {
         let options = Options { recovery, ..options };
-        for at in (0..options.ring_size).filter(|at| *at != newest) {
+        for at in (0..options.ring_size.unwrap()).filter(|at| *at != newest) {
             let copy = crashed(dir.path(), options);
             std::fs::copy(page(earlier.path(), at), page(copy.path(), at)).unwrap();
             let refused = Waldo::blocking_open(copy.path(), options);
@@ -330,7 +330,7 @@ fn a_flipped_bit_chooses_no_other_newest_page(options: Options) {
     let oldest = waldo.blocking_metadata().unwrap().after_seq_no + 1;
     waldo.blocking_close().unwrap();
     let mut bit = 0;
-    for at in 0..options.ring_size {
+    for at in 0..options.ring_size.unwrap() {
         let whole = std::fs::read(page(dir.path(), at)).unwrap();
         for offset in NUMBERS.step_by(3) {
             let copy = crashed(dir.path(), options);

@@ -65,9 +65,9 @@ fn a_bad_seal_is_no_torn_frame() {
 
     let dir = tempfile::tempdir().unwrap();
     let options = Options {
-        ring_size: 2,
+        ring_size: Some(2),
         buf_capacity: 16 * 1024,
-        file_capacity: 24 * 1024,
+        file_capacity: Some(24 * 1024),
         index_capacity: 16,
         io: IoMode::Direct,
         ..options(Backend::Threads)
@@ -98,7 +98,7 @@ fn options_that_cannot_work_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let base = options(Backend::Auto);
     let cases = [
-        ("ring_size", Options { ring_size: 1, ..base }),
+        ("ring_size", Options { ring_size: Some(1), ..base }),
         ("queue_depth", Options { queue_depth: 0, ..base }),
         ("pool_size", Options { pool_size: 0, ..base }),
         ("buf_capacity", Options { buf_capacity: 10_000, ..base }),
@@ -106,8 +106,8 @@ fn options_that_cannot_work_are_named() {
         ("index_capacity", Options { index_capacity: 0, ..base }),
         ("index_sparse_bytes", Options { index_sparse_bytes: 0, ..base }),
         ("index_sparse_count", Options { index_sparse_count: 0, ..base }),
-        ("file_capacity", Options { file_capacity: 100_000, ..base }),
-        ("file_capacity", Options { file_capacity: 4096, ..base }),
+        ("file_capacity", Options { file_capacity: Some(100_000), ..base }),
+        ("file_capacity", Options { file_capacity: Some(4096), ..base }),
     ];
     for (name, options) in cases {
         assert_option(Waldo::blocking_open(dir.path(), options), name);
@@ -121,7 +121,7 @@ fn pages_keep_their_size() {
     let dir = tempfile::tempdir().unwrap();
     let base = options(Backend::Auto);
     drop(open(&dir, base));
-    let other = Options { file_capacity: base.file_capacity * 2, ..base };
+    let other = Options { file_capacity: base.file_capacity.map(|bytes| bytes * 2), ..base };
     assert_option(Waldo::blocking_open(dir.path(), other), "file_capacity");
     drop(open(&dir, base));
 }
@@ -130,13 +130,13 @@ fn pages_keep_their_size() {
 fn smallest_of_everything() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options {
-        ring_size: 2,
+        ring_size: Some(2),
         queue_depth: 1,
         pool_size: 1,
         buf_capacity: 16 * 1024,
         page_capacity: 100,
         index_capacity: 2,
-        file_capacity: 64 * 1024,
+        file_capacity: Some(64 * 1024),
         tail_capacity: 0,
         read_capacity: 0,
         ..Options::default()
@@ -159,11 +159,11 @@ fn smallest_of_everything() {
 fn seals_fit_small_buffers() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options {
-        ring_size: 2,
+        ring_size: Some(2),
         buf_capacity: 16 * 1024,
         index_capacity: 4096,
         index_sparse_bytes: 64,
-        file_capacity: 512 * 1024,
+        file_capacity: Some(512 * 1024),
         tail_capacity: 0,
         ..Options::default()
     };
@@ -215,7 +215,7 @@ fn the_ring_grows_and_shrinks(options: Options) {
     let waldo = open(&dir, options);
     waldo.blocking_append(&logs(1, 3_000)).unwrap();
     waldo.blocking_close().unwrap();
-    let waldo = open(&dir, Options { ring_size: 6, ..options });
+    let waldo = open(&dir, Options { ring_size: Some(6), ..options });
     assert_run(&read_all(&waldo), 1, 3_000);
     waldo.blocking_append(&logs(3_001, 40_000)).unwrap();
     assert!(waldo.blocking_metadata().unwrap().page_count > 3);
@@ -225,15 +225,15 @@ fn the_ring_grows_and_shrinks(options: Options) {
     assert!(page(dir.path(), 5).exists());
 
     // Trimmed, and turned until the page that is written is one that stays.
-    let waldo = open(&dir, Options { ring_size: 6, ..options });
+    let waldo = open(&dir, Options { ring_size: Some(6), ..options });
     waldo.blocking_trim(40_000).unwrap();
     waldo.blocking_close().unwrap();
     let mut tip = 40_000;
     let waldo = loop {
-        match Waldo::blocking_open(dir.path(), Options { ring_size: 2, ..options }) {
+        match Waldo::blocking_open(dir.path(), Options { ring_size: Some(2), ..options }) {
             Ok(waldo) => break waldo,
             Err(Error::Option { name: "ring_size", .. }) => {
-                let waldo = open(&dir, Options { ring_size: 6, ..options });
+                let waldo = open(&dir, Options { ring_size: Some(6), ..options });
                 waldo.blocking_append(&logs(tip + 1, tip + 1_000)).unwrap();
                 tip += 1_000;
                 waldo.blocking_trim(tip - 10).unwrap();
@@ -247,7 +247,7 @@ fn the_ring_grows_and_shrinks(options: Options) {
     assert_eq!(found.last().copied().unwrap_or(tip), tip);
     waldo.blocking_append(&logs(tip + 1, tip + 10_000)).unwrap();
     waldo.blocking_close().unwrap();
-    let waldo = open(&dir, Options { ring_size: 2, ..options });
+    let waldo = open(&dir, Options { ring_size: Some(2), ..options });
     assert_eq!(waldo.prev_seq_no(), Some(tip + 10_000));
     let oldest = waldo.blocking_metadata().unwrap().after_seq_no + 1;
     assert_run(&read_all(&waldo), oldest, tip + 10_000);
@@ -260,7 +260,7 @@ fn a_ring_with_kept_logs_does_not_shrink(options: Options) {
     let before = read_all(&waldo);
     assert_eq!(waldo.blocking_metadata().unwrap().page_count, 3);
     waldo.blocking_close().unwrap();
-    let result = Waldo::blocking_open(dir.path(), Options { ring_size: 2, ..options });
+    let result = Waldo::blocking_open(dir.path(), Options { ring_size: Some(2), ..options });
     assert_option(result, "ring_size");
     let waldo = open(&dir, options);
     assert_eq!(read_all(&waldo).len(), before.len());
@@ -383,7 +383,7 @@ fn a_file_that_was_cut_short(options: Options) {
 /// Of two page files one was that of another store. The store was taken for that of the first page,
 /// and where damage was to be cut, it handed out the logs of the other one.
 fn half_of_the_pages_are_those_of_another_store(options: Options) {
-    let options = Options { ring_size: 2, ..options };
+    let options = Options { ring_size: Some(2), ..options };
     let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     open(&dir, options).blocking_append(&logs(1, 100)).unwrap();
     open(&other, options).blocking_append(&logs(1, 200)).unwrap();
@@ -435,7 +435,7 @@ fn damaged_logs_are_refused_or_cut(options: Options) {
 /// Fast recovery trusts the seal of a store that was closed; reading finds the damage.
 fn finds_damage_when_it_reads(dir: &Path, options: Options) {
     let copy = tempfile::tempdir().unwrap();
-    for at in 0..options.ring_size {
+    for at in 0..options.ring_size.unwrap() {
         std::fs::copy(page(dir, at), page(copy.path(), at)).unwrap();
     }
     let fast = Options { recovery: Recovery::Fast, ..options };
@@ -492,7 +492,7 @@ fn stores_that_were_not_closed(options: Options) {
         tip += 1_500;
         // The files as they are, while the store is open.
         let copy = tempfile::tempdir().unwrap();
-        for at in 0..options.ring_size {
+        for at in 0..options.ring_size.unwrap() {
             std::fs::copy(page(dir.path(), at), page(copy.path(), at)).unwrap();
         }
         let recovery = if round % 2 == 0 { Recovery::Full } else { Recovery::Fast };

@@ -6,10 +6,11 @@ use pyo3::call::PyCallArgs;
 use pyo3::exceptions::{PySystemExit, PyTimeoutError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use waldo_core::{AppendError, Corruption, Error, Poison, QueryError};
+use waldo_core::{AppendError, Backend, Corruption, Error, IoMode, Poison, QueryError};
 
 use crate::exit;
 use crate::logging;
+use crate::records::Choice;
 
 /// An error that has an exception.
 pub trait Raise {
@@ -67,6 +68,16 @@ pub fn option(py: Python<'_>, name: &str, value: &str, reason: &str) -> PyErr {
     exception(py, "OptionError", (message, name, value))
 }
 
+/// Writes the settings that a text of the core recommends as they are written in Python.
+fn settings(text: String) -> String {
+    fn quote<T: Choice>(text: String, name: &str) -> String {
+        T::WORDS.iter().fold(text, |text, (word, _)| {
+            text.replace(&format!("{name} = {word}"), &format!("{name}=\"{word}\""))
+        })
+    }
+    quote::<IoMode>(quote::<Backend>(text, "backend"), "io")
+}
+
 pub fn store_not_found(py: Python<'_>, path: &Path, message: &str) -> PyErr {
     exception(py, "StoreNotFoundError", (libc::ENOENT, message, path.as_os_str()))
 }
@@ -102,7 +113,7 @@ impl Raise for Error {
             }
             // Here the options of options are options of their own.
             Self::Option { name, value, reason } => {
-                option(py, &name.replace('.', "_"), value, reason)
+                option(py, &name.replace('.', "_"), value, &settings(reason.clone()))
             }
             Self::Locked { path, pid } => {
                 exception(py, "LockedError", (message, path.as_os_str(), *pid))
@@ -115,7 +126,9 @@ impl Raise for Error {
             }
             Self::Corruption(corruption) => corruption.raise(py),
             Self::Unsupported { source, hint, .. } => {
-                exception(py, "UnsupportedError", (message, *hint, source.raw_os_error()))
+                let arguments =
+                    (settings(message), settings((*hint).to_owned()), source.raw_os_error());
+                exception(py, "UnsupportedError", arguments)
             }
             Self::NotFound { seq_no } => exception(py, "NotFoundError", (message, *seq_no)),
             Self::Query(error) => error.raise(py),

@@ -211,7 +211,7 @@ record! {
 impl From<&waldo_core::Options> for Options {
     fn from(from: &waldo_core::Options) -> Self {
         Self {
-            ring_size: from.ring_size,
+            ring_size: from.ring_size.unwrap_or(waldo_core::Options::NEW_RING_SIZE),
             queue_depth: from.queue_depth,
             pool_size: from.pool_size,
             huge_buf: from.huge_buf,
@@ -221,7 +221,7 @@ impl From<&waldo_core::Options> for Options {
             index_sparse_bytes: from.index_sparse_bytes,
             index_sparse_count: from.index_sparse_count,
             file_o_dsync: from.file_o_dsync,
-            file_capacity: from.file_capacity,
+            file_capacity: from.file_capacity.unwrap_or(waldo_core::Options::NEW_FILE_CAPACITY),
             tail_capacity: from.tail_capacity,
             read_capacity: from.read_capacity,
             backend: from.backend.word(),

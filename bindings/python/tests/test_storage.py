@@ -70,6 +70,43 @@ def test_a_full_disk(script: Script, tmp_path: Path) -> None:
     assert finished(process) == "True True\nTrue\nTrue\n120000\n"
 
 
+def test_a_store_is_opened_with_the_sizes_it_was_made_with(directory: Path) -> None:
+    """The defaults removed two page files of six, and refused pages that are not of 64 MiB."""
+
+    def files() -> dict[str, int]:
+        return {path.name: path.stat().st_size for path in directory.glob("*.page")}
+
+    with waldo.open(
+        directory,
+        create=True,
+        ring_size=6,
+        file_capacity=128 * 1024,
+        buf_capacity=64 * 1024,
+        index_capacity=64,
+    ) as log:
+        log.append(b"one")
+        made = log.options
+    before = files()
+    assert len(before) == 6
+    for _ in range(2):
+        with waldo.open(directory) as log:
+            assert (log.options.ring_size, log.options.file_capacity) == (6, 128 * 1024)
+            # No larger than a page.
+            assert log.options.buf_capacity == 128 * 1024
+            log.append_many([b"x" * 1000] * 2000)
+            assert log.metadata().disk_size == made.ring_size * made.file_capacity
+        assert files() == before
+    with waldo.open(directory, ring_size=None, file_capacity=None) as log:
+        options = log.options
+    # What it says can be given back.
+    with waldo.open(directory, **options.as_dict()) as log:  # type: ignore[arg-type]
+        assert log.options == options
+    assert files() == before
+    with waldo.open(directory, ring_size=7) as log:
+        assert log.options.ring_size == 7
+    assert len(files()) == 7
+
+
 def test_where_io_uring_is_refused(script: Script, directory: Path) -> None:
     process = script(
         """
@@ -81,10 +118,17 @@ def test_where_io_uring_is_refused(script: Script, directory: Path) -> None:
             waldo.open(sys.argv[1], backend="io_uring")
         except waldo.UnsupportedError as error:
             print(error.errno == errno.EPERM, "seccomp" in error.hint, error.hint in str(error))
+            print('the option backend="threads"' in error.hint)
+        with waldo.open(sys.argv[1] + "-8", create=True, io="buffered", **small()):
+            pass
+        try:
+            waldo.open(sys.argv[1] + "-8", io="direct", backend="threads")
+        except waldo.OptionError as error:
+            print(error.name, error.value, str(error).endswith('io="auto" or io="buffered"'))
         """,
         directory,
     )
-    assert finished(process) == "1\nTrue True True\n"
+    assert finished(process) == "1\nTrue True True\nTrue\nio direct True\n"
 
 
 def test_a_disk_that_fails_poisons_the_store(script: Script, directory: Path) -> None:

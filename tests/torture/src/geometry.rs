@@ -34,9 +34,9 @@ impl Geometry {
         let file_capacity = (PAGE_MIN + random.u64(0..24) * 4096).max(buf_capacity as u64);
         let direct = random.bool() && has_direct;
         let base = Options {
-            ring_size: random.u32(2..=4),
+            ring_size: Some(random.u32(2..=4)),
             buf_capacity,
-            file_capacity,
+            file_capacity: Some(file_capacity),
             page_capacity: random.choice([u64::MAX, u64::MAX, u64::MAX, 200, 20]).unwrap_or(20),
             index_capacity: random.usize(2..100),
             index_sparse_bytes: random.usize(64..4096),

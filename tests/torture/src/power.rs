@@ -7,7 +7,7 @@ use std::thread;
 
 use clap::Args;
 use fastrand::Rng;
-use waldo_core::{Retention, Waldo};
+use waldo_core::{Options, Retention, Waldo};
 
 use crate::disk::{Caching, Missing, RemoteDisk};
 use crate::geometry::Geometry;
@@ -120,7 +120,11 @@ fn live(
     let geometry = Geometry::of_life(seed, &disk.top())?;
     let mut random = Rng::with_seed(seed);
     let overwrites = geometry.base.retention == Retention::Overwrite;
-    let model = Model::new(Survives::Durable, overwrites, geometry.base.ring_size);
+    let model = Model::new(
+        Survives::Durable,
+        overwrites,
+        geometry.base.ring_size.unwrap_or(Options::NEW_RING_SIZE),
+    );
     let mut life = Life {
         run,
         tally,

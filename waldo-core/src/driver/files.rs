@@ -157,6 +157,20 @@ impl Home {
         result
     }
 
+    /// Makes an empty file for page `id`, where there is none: for
+    /// [`create_page`](Self::create_page) to complete. There are none in memory, which no crash
+    /// leaves half done.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] where the system refuses a call.
+    pub fn name_page(&self, id: u32) -> Result<(), Error> {
+        match &self.place {
+            Place::Directory(_) => open_or_create(&self.page_path(id)).map(drop),
+            Place::Memory(_) => Ok(()),
+        }
+    }
+
     /// Removes the file of page `id`.
     ///
     /// # Errors
@@ -762,7 +776,7 @@ fn open_direct(path: &Path) -> Result<File, Error> {
         Err(source) if source.raw_os_error() == Some(libc::EINVAL) => Err(Error::Unsupported {
             what: "direct I/O",
             source,
-            hint: "Use a file system that has it, or the option io = Buffered",
+            hint: "Use a file system that has it, or the option io = buffered",
         }),
         result => result.map_err(failed("open", path)),
     }

@@ -98,10 +98,10 @@ fn faulty_with(
 
 fn options(backend: Backend) -> Options {
     Options {
-        ring_size: 2,
+        ring_size: Some(2),
         buf_capacity: 64 * 1024,
         index_capacity: 64,
-        file_capacity: 256 * 1024,
+        file_capacity: Some(256 * 1024),
         tail_capacity: 0,
         backend,
         ..Options::default()

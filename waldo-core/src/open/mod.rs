@@ -23,7 +23,7 @@ use std::time::Instant;
 use crate::driver::files::{Home, PageFile, PageFiles, direct_supported, direct_supported_by};
 use crate::engine::Config;
 use crate::error::{Corruption, Error};
-use crate::format::{PageHeader, StoreId};
+use crate::format::{PAGE_HEADER_SIZE, PageHeader, StoreId};
 use crate::index::Spacing;
 use crate::memory::{Pool, ReadPool};
 use crate::options::{BLOCK_SIZE, Backend, CorruptionPolicy, IoMode, Options};
@@ -56,6 +56,8 @@ pub(crate) struct Opened {
     pub read_pool: Arc<ReadPool>,
     /// What recovery found.
     pub report: RecoveryReport,
+    /// The options, with the sizes that the store has.
+    pub options: Options,
 }
 
 /// What is the same in all page headers of a store.
@@ -75,7 +77,7 @@ impl Geometry {
         let alignment = if direct { BLOCK_SIZE } else { 8 };
         Ok(Self {
             store_id: StoreId(id),
-            page_size: options.file_capacity,
+            page_size: options.file_capacity_or_new(),
             alignment: alignment as u32,
             // `validate` keeps it below the size of a page, and that below 16 GiB.
             seal_capacity: options.seal_capacity(alignment) as u32,
@@ -121,10 +123,10 @@ impl Geometry {
         }
     }
 
-    fn config(&self, options: &Options) -> Config {
+    fn config(&self, options: &Options, ring_size: u32) -> Config {
         Config {
             store_id: self.store_id,
-            ring_size: options.ring_size,
+            ring_size,
             page_size: self.page_size,
             alignment: u64::from(self.alignment),
             seal_capacity: u64::from(self.seal_capacity),
@@ -160,27 +162,33 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened, Error> {
     let mut survey = Survey::of(home.path(), options)?;
     let direct = wants_direct(&home, options, &survey)?;
     let is_new = survey.geometry.is_none();
+    let made = survey.geometry.map(|geometry| (survey.page_count(), geometry.page_size));
+    let options = &options.fitted(made);
     let geometry = match survey.geometry {
         Some(geometry) => geometry,
-        None => Geometry::new(options, direct).map_err(|error| {
-            io_error("get a random id for", path, io::Error::other(error.to_string()))
-        })?,
+        None => {
+            options.validate()?;
+            Geometry::new(options, direct).map_err(|error| {
+                io_error("get a random id for", path, io::Error::other(error.to_string()))
+            })?
+        }
     };
-    check_capacity(options, &geometry)?;
+    check_capacity(&home, options, &geometry)?;
+    let ring_size = options.ring_size_or_new();
 
     let mut quarantined = Vec::new();
     let header_damage = survey.settle_damage(&home, options, &mut quarantined)?;
-    let ring_size = options.ring_size.max(survey.page_count());
-    let mut found = recover(&home, options, &geometry, ring_size)?;
+    let scanned = ring_size.max(survey.page_count());
+    let mut found = recover(&home, options, &geometry, scanned)?;
     if settle::forget_unwritten(&home, &found.unvouched)? {
-        found = recover(&home, options, &geometry, ring_size)?;
+        found = recover(&home, options, &geometry, scanned)?;
     }
     let (mut recovered, mut report, cut) = decide(&home, options, found, &mut quarantined)?;
-    let surplus = resize::check(options, &mut recovered, &survey.page_ids())?;
+    let surplus = resize::check(ring_size, &mut recovered, &survey.page_ids())?;
 
     resize::remove(&home, &surplus)?;
-    make_pages(&home, options, &geometry, &survey, is_new)?;
-    let files = open_files(&home, options, direct)?;
+    make_pages(&home, ring_size, &geometry, &survey, is_new)?;
+    let files = open_files(&home, ring_size, direct)?;
     recovered.unprepared = unprepared(&recovered, &files);
 
     report.created = is_new;
@@ -191,7 +199,8 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened, Error> {
     Ok(Opened {
         home,
         files: Arc::new(files),
-        config: geometry.config(options),
+        config: geometry.config(options, ring_size),
+        options: *options,
         published,
         recovered,
         read_pool: ReadPool::new(options.read_capacity),
@@ -214,18 +223,18 @@ fn wants_direct(home: &Home, options: &Options, survey: &Survey) -> Result<bool,
     }
     let alignment = survey.geometry.map(|geometry| geometry.alignment as usize);
     let aligned = alignment.is_none_or(|alignment| alignment >= BLOCK_SIZE);
-    let refuse = |reason: String| Err(Error::Option { name: "io", value: "Direct".into(), reason });
+    let refuse = |reason: String| Err(Error::Option { name: "io", value: "direct".into(), reason });
     match options.io {
         IoMode::Buffered => Ok(false),
         IoMode::Auto => Ok(options.file_o_dsync && aligned && has_direct(home, survey)?),
         IoMode::Direct if !aligned => refuse(
             "the store was made for buffered I/O, with frames that are not aligned to blocks; \
-             open it with io = Auto or Buffered"
+             open it with io = auto or io = buffered"
                 .into(),
         ),
         IoMode::Direct if !has_direct(home, survey)? => refuse(format!(
             "the file system of {} has no direct I/O in blocks of {BLOCK_SIZE} bytes; \
-             use io = Auto or Buffered",
+             use io = auto or io = buffered",
             home.path().display()
         )),
         IoMode::Direct => Ok(true),
@@ -242,14 +251,21 @@ fn has_direct(home: &Home, survey: &Survey) -> Result<bool, Error> {
     found.map_err(|error| io_error("try direct I/O on", &path, error))
 }
 
-/// Pages cannot change their size.
-fn check_capacity(options: &Options, geometry: &Geometry) -> Result<(), Error> {
-    if geometry.page_size == options.file_capacity {
+/// Pages cannot change their size, and must have one that this version can work with.
+fn check_capacity(home: &Home, options: &Options, geometry: &Geometry) -> Result<(), Error> {
+    let block = BLOCK_SIZE as u64;
+    let least = PAGE_HEADER_SIZE as u64 + 4 * block;
+    if !geometry.page_size.is_multiple_of(block) || geometry.seal_offset() < least {
+        let reason = format!("no store has pages of {} bytes", geometry.page_size);
+        return Err(Error::NotAStore { path: home.path().to_owned(), reason });
+    }
+    let asked = options.file_capacity_or_new();
+    if geometry.page_size == asked {
         return Ok(());
     }
     Err(Error::Option {
         name: "file_capacity",
-        value: options.file_capacity.to_string(),
+        value: asked.to_string(),
         reason: format!(
             "the store was made with {}, and that cannot change; to change it, append its logs \
              to a new store",
@@ -312,33 +328,39 @@ fn decide(
 /// Makes the page files that are missing, and completes those that were never completed.
 fn make_pages(
     home: &Home,
-    options: &Options,
+    ring_size: u32,
     geometry: &Geometry,
     survey: &Survey,
     is_new: bool,
 ) -> Result<(), Error> {
-    let mut made = Vec::new();
-    for page in (0..options.ring_size).filter(|page| !survey.is_complete(*page)) {
-        made.push(page);
-        if let Err(error) = home.create_page(&geometry.header(page)) {
-            if is_new {
-                // A store that was never whole must not bind the next attempt to its sizes.
-                resize::give_up(home, &made);
-            }
-            return Err(error);
-        }
-        // So that one which is missing before one that is there was there, too.
-        home.sync()?;
+    let missing: Vec<u32> = (0..ring_size).filter(|page| !survey.is_complete(*page)).collect();
+    let mut result = if is_new { name_pages(home, &missing) } else { Ok(()) };
+    for page in &missing {
+        // Synced, so that one which is missing before one that is there was there, too.
+        result = result
+            .and_then(|()| home.create_page(&geometry.header(*page)))
+            .and_then(|()| home.sync());
     }
-    Ok(())
+    if is_new && result.is_err() {
+        // A store that was never whole must not bind the next attempt to its sizes.
+        resize::give_up(home, &missing);
+    }
+    result
 }
 
-fn open_files(home: &Home, options: &Options, direct: bool) -> Result<PageFiles, Error> {
+/// Gives every page its file before the first has its header: as many pages as a store has files, it
+/// was made with, however early it was killed.
+fn name_pages(home: &Home, pages: &[u32]) -> Result<(), Error> {
+    pages.iter().try_for_each(|page| home.name_page(*page))?;
+    home.sync()
+}
+
+fn open_files(home: &Home, ring_size: u32, direct: bool) -> Result<PageFiles, Error> {
     let open = |page| match home.page_path(page) {
         path if home.is_in_memory() => PageFile::open_in_memory(&path),
         path => PageFile::open(&path, direct),
     };
-    (0..options.ring_size).map(open).collect::<Result<Vec<_>, _>>().map(PageFiles)
+    (0..ring_size).map(open).collect::<Result<Vec<_>, _>>().map(PageFiles)
 }
 
 /// Page files whose blocks are to be written ahead of need, in the order in which they will be

@@ -6,24 +6,22 @@
 use crate::catalog::PageUse;
 use crate::driver::files::Home;
 use crate::error::Error;
-use crate::options::Options;
 use crate::recovery::Recovered;
 
 /// Fits what was recovered into the ring that is asked for. Answers the page files that are to
 /// be removed.
 pub(super) fn check(
-    options: &Options,
+    ring_size: u32,
     recovered: &mut Recovered,
     existing: &[u32],
 ) -> Result<Vec<u32>, Error> {
-    let ring_size = options.ring_size;
     let surplus: Vec<u32> = existing.iter().copied().filter(|page| *page >= ring_size).collect();
     if surplus.is_empty() {
         return Ok(surplus);
     }
     drop_trimmed(recovered);
     if let Some(kept) = recovered.pages.iter().rev().find(|page| page.page >= ring_size) {
-        return Err(refusal(options, recovered, kept));
+        return Err(refusal(ring_size, recovered, kept));
     }
     recovered.free.retain(|page| *page < ring_size);
     Ok(surplus)
@@ -44,7 +42,7 @@ fn drop_trimmed(recovered: &mut Recovered) {
     }
 }
 
-fn refusal(options: &Options, recovered: &Recovered, kept: &PageUse) -> Error {
+fn refusal(ring_size: u32, recovered: &Recovered, kept: &PageUse) -> Error {
     let needed = recovered.pages.iter().map(|page| page.page).max().unwrap_or(0) + 1;
     let is_active = recovered.active.is_some_and(|active| active.page == kept.page);
     let advice = if is_active {
@@ -58,7 +56,7 @@ fn refusal(options: &Options, recovered: &Recovered, kept: &PageUse) -> Error {
     };
     Error::Option {
         name: "ring_size",
-        value: options.ring_size.to_string(),
+        value: ring_size.to_string(),
         reason: format!("the store needs {needed} pages as it is: {advice}"),
     }
 }

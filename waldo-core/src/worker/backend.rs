@@ -76,18 +76,18 @@ fn hint(error: &io::Error) -> &'static str {
         Some(libc::EPERM | libc::EACCES) => {
             "In a container, allow io_uring_setup, io_uring_enter and io_uring_register in its \
              seccomp profile; elsewhere, set the sysctl kernel.io_uring_disabled to 0; or use the \
-             option backend = Threads"
+             option backend = threads"
         }
         Some(libc::ENOMEM) => {
             "Raise the limit for locked memory (ulimit -l, RLIMIT_MEMLOCK), lower queue_depth, or \
-             use the option backend = Threads"
+             use the option backend = threads"
         }
         Some(libc::ENOSYS | libc::EINVAL) => {
-            "Use Linux 6.8 or later, or the option backend = Threads"
+            "Use Linux 6.8 or later, or the option backend = threads"
         }
         Some(libc::EMFILE | libc::ENFILE) => {
-            "Raise the limit for open files (ulimit -n), or use the option backend = Threads"
+            "Raise the limit for open files (ulimit -n), or use the option backend = threads"
         }
-        _ => "Use the option backend = Threads",
+        _ => "Use the option backend = threads",
     }
 }

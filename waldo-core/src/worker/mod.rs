@@ -129,7 +129,7 @@ fn launch(
 ) -> Result<(Started, Home, Engine, Box<dyn Driver>), Error> {
     let opened = open(path, &options)?;
     let driver = make(&options, &opened)?;
-    let Opened { home, files, config, recovered, published, read_pool, report } = opened;
+    let Opened { home, files, config, recovered, published, read_pool, report, options } = opened;
     // Behind the home: what ends early waits for its I/O before it releases the lock.
     let mut driver = driver;
     let mut report = report;

@@ -7,12 +7,12 @@ use waldo_core::{Backend, Chunk, Log, Options, Waldo};
 /// Small sizes, so that tests are fast and rings wrap.
 pub fn options(backend: Backend) -> Options {
     Options {
-        ring_size: 3,
+        ring_size: Some(3),
         queue_depth: 16,
         pool_size: 4,
         buf_capacity: 64 * 1024,
         index_capacity: 256,
-        file_capacity: 512 * 1024,
+        file_capacity: Some(512 * 1024),
         tail_capacity: 128 * 1024,
         read_capacity: 1024 * 1024,
         backend,

@@ -260,10 +260,10 @@ unsafe fn set_all(to: *mut c_void, options: &Options) -> anyhow::Result<()> {
     for (key, value) in [
         (c"backend", backend.to_owned()),
         (c"memory.keep", options.memory.keep.to_string()),
-        (c"ring_size", options.ring_size.to_string()),
+        (c"ring_size", options.ring_size.unwrap_or(0).to_string()),
         (c"pool_size", options.pool_size.to_string()),
         (c"buf_capacity", options.buf_capacity.to_string()),
-        (c"file_capacity", options.file_capacity.to_string()),
+        (c"file_capacity", options.file_capacity.unwrap_or(0).to_string()),
         (c"tail_capacity", options.tail_capacity.to_string()),
         (c"index_capacity", options.index_capacity.to_string()),
         (c"file_o_dsync", options.file_o_dsync.to_string()),

@@ -24,7 +24,7 @@ def open(
     path: StrPath,
     *,
     create: bool = False,
-    ring_size: int = 4,
+    ring_size: int | None = None,
     queue_depth: int = 64,
     pool_size: int = 8,
     huge_buf: bool = False,
@@ -34,7 +34,7 @@ def open(
     index_sparse_bytes: int = 16384,
     index_sparse_count: int = 1024,
     file_o_dsync: bool = True,
-    file_capacity: int = 67108864,
+    file_capacity: int | None = None,
     tail_capacity: int = 4194304,
     read_capacity: int = 8388608,
     backend: _Backend = "auto",
@@ -60,7 +60,8 @@ def open(
         path: The directory. One process at a time has it open; others can `follow` it.
         create: Makes a store where there is none, and the directories of the path.
         ring_size: Pages in the ring, at least 2. When the newest page is full the oldest is used
-            anew. May grow from one open to the next.
+            anew. `None`: as many as the store has; 4 in a new one. With a larger number the ring
+            grows, with a smaller one it shrinks, where no page that goes holds logs.
         queue_depth: I/O operations that may be under way at a time.
         pool_size: Buffers that producers may fill or have written at a time.
         huge_buf: Backs the buffers with huge pages, where the system has some reserved.
@@ -74,6 +75,7 @@ def open(
             acknowledged when the system has it, and survives a crash of the process but not of
             the machine, until a `sync`.
         file_capacity: Bytes of each page file, a multiple of 4,096. Fixed when the store is made.
+            `None`: as it was made, with buffers no larger than a page; 64 MiB in a new one.
         tail_capacity: Bytes of the newest logs that are kept in memory.
         read_capacity: Bytes for reading older logs, shared by all readers.
         backend: How the system is asked for I/O: io_uring, a few threads, or io_uring unless it
@@ -765,7 +767,8 @@ class FollowMetadata:
 
     @property
     def incarnation(self) -> int:
-        """How often the store had been opened when its newest log was written."""
+        """Number of the opening in which its newest log was written. It grows from each opening
+        to the next, by more than one."""
 
     @property
     def writer_pid(self) -> int | None:
@@ -831,7 +834,8 @@ class Finding:
 
 @final
 class Options:
-    """What a store was opened with: the keyword arguments of `waldo.open`."""
+    """What a store was opened with: the keyword arguments of `waldo.open`, and where these left
+    its sizes open, those that it has."""
 
     @property
     def ring_size(self) -> int: ...

@@ -26,8 +26,8 @@ pub fn options(task: &Task) -> Options {
     // A page keeps room for a seal, and frames do not cross from one to the next.
     let pages = need / (page - 2 * MIB) + 2;
     Options {
-        ring_size: u32::try_from(pages).unwrap_or(u32::MAX),
-        file_capacity: page,
+        ring_size: Some(u32::try_from(pages).unwrap_or(u32::MAX)),
+        file_capacity: Some(page),
         tail_capacity: 16 * MIB as usize,
         read_capacity: 16 * MIB as usize,
         file_o_dsync: true,

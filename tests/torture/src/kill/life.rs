@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use fastrand::Rng;
-use waldo_core::{Retention, Waldo};
+use waldo_core::{Options, Retention, Waldo};
 
 use super::Tally;
 use super::child::Task;
@@ -51,7 +51,11 @@ pub fn live(run: &Run, seed: u64, dir: &Path, tally: &Mutex<Tally>) -> anyhow::R
             is_new: true,
         },
         geometry,
-        model: Model::new(Survives::Acknowledged, overwrites, geometry.base.ring_size),
+        model: Model::new(
+            Survives::Acknowledged,
+            overwrites,
+            geometry.base.ring_size.unwrap_or(Options::NEW_RING_SIZE),
+        ),
         tally,
     };
     for _ in 0..random.u32(1..=KILLS_MAX) {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use waldo_core::{AppendError, Cursor, Error, QueryError, Retention};
+use waldo_core::{AppendError, Cursor, Error, Options, QueryError, Retention};
 
 use super::{PAUSE, Session};
 use crate::note::Note;
@@ -51,7 +51,8 @@ impl Session<'_> {
         let up_to =
             random.u64(metadata.after_seq_no..=metadata.prev_seq_no.max(metadata.after_seq_no));
         let held = self.plan.options.retention != Retention::Overwrite;
-        let has_room = metadata.page_count + 2 <= u64::from(self.plan.options.ring_size);
+        let ring_size = self.plan.options.ring_size.unwrap_or(Options::NEW_RING_SIZE);
+        let has_room = metadata.page_count + 2 <= u64::from(ring_size);
         self.witness.note(Note::Trimming { up_to });
         match self.waldo.blocking_trim(up_to) {
             Ok(()) => self.witness.note(Note::Trimmed { up_to, kept: !held || has_room }),

@@ -100,24 +100,21 @@ def _payload_limit(log: waldo.Waldo) -> int:
 
 
 def _open(options: argparse.Namespace) -> waldo.Waldo:
-    """Opens the store with the sizes that it was made with."""
+    """Opens the store as it was made, or makes one with the sizes that are wanted."""
     durable = not options.not_durable
     try:
-        with waldo.follow(options.directory) as follower:
-            made = follower.metadata()
-            ring_size, file_capacity = made.ring_size, made.file_capacity
+        return waldo.open(options.directory, file_o_dsync=durable)
     except waldo.StoreNotFoundError:
         if not options.create:
             note("--create makes a store")
             raise
-        ring_size = 4 if options.ring_size is None else options.ring_size
-        file_capacity = 64 * 1024 * 1024 if options.file_capacity is None else options.file_capacity
+    file_capacity = options.file_capacity
     return waldo.open(
         options.directory,
-        create=options.create,
-        ring_size=ring_size,
+        create=True,
+        ring_size=options.ring_size,
         file_capacity=file_capacity,
         # A page holds at least a buffer.
-        buf_capacity=min(file_capacity, _BUF_CAPACITY),
+        buf_capacity=_BUF_CAPACITY if file_capacity is None else min(file_capacity, _BUF_CAPACITY),
         file_o_dsync=durable,
     )
