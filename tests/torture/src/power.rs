@@ -7,7 +7,7 @@ use std::thread;
 
 use clap::Args;
 use fastrand::Rng;
-use waldo_core::{Options, Retention, Waldo};
+use waldo_core::{Retention, Waldo};
 
 use crate::disk::{Caching, Missing, RemoteDisk};
 use crate::geometry::Geometry;
@@ -123,7 +123,7 @@ fn live(
     let model = Model::new(
         Survives::Durable,
         overwrites,
-        geometry.base.ring_size.unwrap_or(Options::NEW_RING_SIZE),
+        geometry.base.ring_size.unwrap_or(waldo_core::Options::NEW_RING_SIZE),
     );
     let mut life = Life {
         run,

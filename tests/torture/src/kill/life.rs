@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use fastrand::Rng;
-use waldo_core::{Options, Retention, Waldo};
+use waldo_core::{Retention, Waldo};
 
 use super::Tally;
 use super::child::Task;
@@ -54,7 +54,7 @@ pub fn live(run: &Run, seed: u64, dir: &Path, tally: &Mutex<Tally>) -> anyhow::R
         model: Model::new(
             Survives::Acknowledged,
             overwrites,
-            geometry.base.ring_size.unwrap_or(Options::NEW_RING_SIZE),
+            geometry.base.ring_size.unwrap_or(waldo_core::Options::NEW_RING_SIZE),
         ),
         tally,
     };
