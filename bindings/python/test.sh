@@ -47,7 +47,7 @@ pip install --quiet --no-index --find-links "$work/wheel" waldo-log
 echo "== style and types"
 ruff check .
 ruff format --check --quiet .
-mypy python tests
+mypy python tests benches
 # Checked as it is installed, and away from the sources.
 (cd "$work" && MYPYPATH='' stubtest --allowlist "$root/bindings/python/stubtest-allowlist.txt" waldo && basedpyright --pythonpath "$work/venv/bin/python" --project "$root/bindings/python")
 

@@ -373,6 +373,7 @@ static uint64_t disk_size(const waldo *store)
 /* Without sizes, and with 0 for them, a store is opened as it was made. */
 static void as_made(void)
 {
+    const char *backend = getenv("WALDO_TEST_BACKEND");
     waldo_options *options = NULL;
     waldo *store = test_open("as_made");
     uint64_t size = disk_size(store);
@@ -380,12 +381,13 @@ static void as_made(void)
     OK(waldo_close(store, 10 * SECOND, &error));
     waldo_release(store);
 
-    OK(waldo_open("as_made", NULL, &store, &error));
+    EQUAL(waldo_options_new(&options), WALDO_OK);
+    OK(waldo_options_set(options, "backend", backend ? backend : "auto", &error));
+    OK(waldo_open("as_made", options, &store, &error));
     EQUAL(disk_size(store), size);
     OK(waldo_close(store, 10 * SECOND, &error));
     waldo_release(store);
 
-    EQUAL(waldo_options_new(&options), WALDO_OK);
     OK(waldo_options_set_u64(options, "ring_size", 4, &error));
     OK(waldo_options_set(options, "file_capacity", "0", &error));
     OK(waldo_open("as_made", options, &store, &error));

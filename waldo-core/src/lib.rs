@@ -47,6 +47,8 @@ mod sync;
 #[doc(hidden)]
 pub mod tail;
 #[doc(hidden)]
+pub mod thread;
+#[doc(hidden)]
 pub mod tsan;
 mod worker;
 

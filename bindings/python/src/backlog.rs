@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use pyo3::prelude::*;
-use waldo_core::AppendError;
+use waldo_core::{AppendError, thread};
 
 use crate::errors::{self, Raise};
 use crate::wait;
@@ -111,8 +111,7 @@ impl Backlog {
             return Ok(());
         }
         let own = Arc::clone(self);
-        let thread = std::thread::Builder::new().name("waldo-backlog".to_owned());
-        match thread.spawn(move || own.run()) {
+        match thread::start("waldo-backlog", move || own.run()) {
             Ok(_) => {
                 state.is_running = true;
                 Ok(())

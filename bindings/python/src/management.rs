@@ -87,7 +87,6 @@ pub fn trim(py: Python<'_>, store: &Store, up_to_seq_no: u64) -> PyResult<Ticket
         let result = wait::block_on_detached(waldo.trim(up_to_seq_no));
         pledge.keep(Ending::Managed(result));
     };
-    let thread = std::thread::Builder::new().name("waldo-trim".to_owned());
-    thread.spawn(work).map_err(|error| errors::no_thread(py, &error))?;
+    waldo_core::thread::start("waldo-trim", work).map_err(|error| errors::no_thread(py, &error))?;
     Ok(ticket)
 }

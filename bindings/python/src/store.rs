@@ -251,12 +251,11 @@ fn open_elsewhere(
 ) -> PyResult<Arc<Outcome<Opened>>> {
     let opened = Arc::new(Outcome::default());
     let own = Arc::clone(&opened);
-    let thread = std::thread::Builder::new().name("waldo-open".to_owned());
     let work = move || {
         let opened = catch_unwind(|| wait::block_on_detached(open(path, create, options)));
         own.complete(opened.unwrap_or(Err(OpenError::Core(Error::Closed))));
     };
-    match thread.spawn(work) {
+    match waldo_core::thread::start("waldo-open", work) {
         Ok(_) => Ok(opened),
         Err(error) => Err(errors::no_thread(py, &error)),
     }

@@ -102,8 +102,7 @@ fn running() -> io::Result<&'static Watcher> {
         }
         // SAFETY: nobody frees it any more.
         let watcher: &'static Watcher = unsafe { &*new };
-        let thread = std::thread::Builder::new().name("waldo-watcher".to_owned());
-        if let Err(error) = thread.spawn(|| watcher.run()) {
+        if let Err(error) = waldo_core::thread::start("waldo-watcher", || watcher.run()) {
             WATCHER.store(ptr::null_mut(), Ordering::Release);
             return Err(error);
         }

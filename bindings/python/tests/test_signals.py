@@ -192,3 +192,44 @@ def test_other_threads_do_not_see_signals(script: Script, directory: Path) -> No
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     assert finished(process) == "[[b'one']]\n"
+
+
+def test_threads_of_the_library_take_no_signals(script: Script, directory: Path) -> None:
+    """Handlers of the program, and of what it is embedded in, run on its own threads."""
+    process = script(
+        """
+        from pathlib import Path
+
+        def threads():
+            masks = {}
+            for task in Path("/proc/self/task").iterdir():
+                name = (task / "comm").read_text().strip()
+                if name.startswith("waldo-"):
+                    status = (task / "status").read_text()
+                    masks[name] = int(status.split("SigBlk:")[1].split()[0], 16)
+            return masks
+
+        async def main():
+            async with waldo.open(sys.argv[1], create=True, retention="hold", **small()) as log:
+                follower = waldo.follow(sys.argv[1])
+                stream = follower.stream(waldo.Tip)
+                waiting = asyncio.ensure_future(stream.__anext__())
+                await asyncio.sleep(0)
+                # More than there is room for: it waits on a thread of its own.
+                tickets = [log.submit([b"x" * 30000] * 2) for _ in range(100)]
+                for name, mask in sorted(threads().items()):
+                    # All but KILL, STOP, and two that belong to the C library.
+                    wanted = ~(1 << 8 | 1 << 18 | 1 << 31 | 1 << 32) & (1 << 64) - 1
+                    print(name, mask & wanted == wanted)
+                await waiting
+                log.submit_trim(2**64 - 1)
+                for ticket in tickets:
+                    while not ticket.done():
+                        await log.submit_trim(2**64 - 1)
+        asyncio.run(main())
+        """,
+        directory,
+    )
+    lines = finished(process).splitlines()
+    assert {"waldo-worker True", "waldo-backlog True", "waldo-watcher True"} <= set(lines)
+    assert [line for line in lines if not line.endswith("True")] == []

@@ -11,7 +11,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -90,7 +89,6 @@ impl ThreadsDriver {
             lacks_write_sync: AtomicBool::new(false),
         });
         let mut driver = Self { shared, threads: Vec::new(), process: std::process::id() };
-        let _blocked = BlockedSignals::new();
         driver.start("waldo-read".to_owned(), Lane::Reads)?;
         let count = (queue_depth as usize).clamp(THREADS_MIN, THREADS_MAX);
         for number in 1..count {
@@ -102,11 +100,7 @@ impl ThreadsDriver {
     /// Where this fails, dropping the driver ends the threads that were started before.
     fn start(&mut self, name: String, lane: Lane) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
-        let serve = move || {
-            crate::tsan::ignore_thread();
-            shared.serve(lane);
-        };
-        let thread = std::thread::Builder::new().name(name).spawn(serve)?;
+        let thread = crate::thread::start(&name, move || shared.serve(lane))?;
         self.threads.push(thread);
         Ok(())
     }
@@ -290,39 +284,6 @@ impl Drop for Alarm<'_> {
         if std::thread::panicking() {
             self.0.lock().broken = true;
             self.0.progress.notify_one();
-        }
-    }
-}
-
-/// While it lives, threads that are started take no signals.
-///
-/// A program expects its signals on its own threads. And a write past the file size limit answers
-/// with an error then, rather than with a `SIGXFSZ` that ends the process.
-struct BlockedSignals {
-    before: Option<libc::sigset_t>,
-}
-
-impl BlockedSignals {
-    fn new() -> Self {
-        let mut all = MaybeUninit::uninit();
-        let mut before = MaybeUninit::uninit();
-        // SAFETY: both sets are owned here. The first call initialises `all`; the second reads it
-        // and initialises `before` where it returns 0. Faults of a thread's own (`SIGSEGV` and
-        // the like) end the process whether they are blocked or not.
-        unsafe {
-            libc::sigfillset(all.as_mut_ptr());
-            let result =
-                libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-            Self { before: (result == 0).then(|| before.assume_init()) }
-        }
-    }
-}
-
-impl Drop for BlockedSignals {
-    fn drop(&mut self) {
-        if let Some(before) = &self.before {
-            // SAFETY: `before` is an initialised set that is borrowed for the call.
-            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, std::ptr::null_mut()) };
         }
     }
 }

@@ -216,13 +216,11 @@ impl Waldo {
         if let Some(refusal) = self.core()?.shared.refusal() {
             return Err(manage_error(refusal));
         }
-        let thread = std::thread::Builder::new().name("waldo-manage".to_owned());
         let work = move || {
-            crate::tsan::ignore_thread();
             let result = call();
             crate::worker::ticket::run(|| completion(result));
         };
-        thread.spawn(work).map(drop).map_err(|source| Error::Io {
+        crate::thread::start("waldo-manage", work).map(drop).map_err(|source| Error::Io {
             action: "start a thread for",
             path: self.core_anywhere().path.clone(),
             source,

@@ -128,6 +128,8 @@ pub fn scan_all(
         }
     };
     std::thread::scope(|scope| {
+        // Only as long as they are started: this thread may be one of the program's.
+        let blocked = crate::thread::Blocked::new();
         for _ in 1..threads {
             let helper = || {
                 crate::tsan::ignore_thread();
@@ -138,6 +140,7 @@ pub fn scan_all(
                 break;
             }
         }
+        drop(blocked);
         // This one too, so that all is scanned where the system has no thread to give.
         scan_some();
     });

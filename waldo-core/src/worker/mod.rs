@@ -20,7 +20,6 @@ mod races;
 mod repair;
 mod run;
 pub(crate) mod shared;
-mod signals;
 #[cfg(test)]
 mod tests;
 pub(crate) mod ticket;
@@ -90,11 +89,8 @@ pub(crate) fn start_with(
     let own = Arc::clone(&thread);
     let (path, options) = (path.to_owned(), *options);
     let home = path.clone();
-    let _blocked = signals::Blocked::new();
     let mut place = thread.lock();
-    let handle = std::thread::Builder::new()
-        .name(THREAD_NAME.to_owned())
-        .spawn(move || work(&home, options, own, ready, make))
+    let handle = crate::thread::start(THREAD_NAME, move || work(&home, options, own, ready, make))
         .map_err(|source| Error::Io { action: "start a thread for", path, source })?;
     *place = Some(handle);
     Ok(())
@@ -108,7 +104,6 @@ fn work(
     ready: impl FnOnce(Result<Started, Error>),
     make: impl FnOnce(&Options, &Opened) -> Result<Box<dyn Driver>, Error>,
 ) {
-    crate::tsan::ignore_thread();
     match launch(path, options, thread, make) {
         Ok((started, home, engine, driver)) => {
             let shared = Arc::clone(&started.shared);

@@ -376,6 +376,8 @@ impl Shared {
             crate::tsan::ignore_thread();
             drop(left);
         };
+        // Not `crate::thread::start`, for the sake of its model.
+        let _blocked = crate::thread::Blocked::new();
         if let Err(error) = thread.spawn(end) {
             // What was moved into the thread that there is not was dropped, and so ended.
             log::warn!("no thread to end operations on: {error}");

@@ -12,7 +12,11 @@ from __future__ import annotations
 
 import argparse
 import platform
+import shutil
 import tempfile
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,6 +24,7 @@ import waldo
 from waldo.cli.exit_codes import ExitCode
 from waldo.cli.output import json_line, line, note, table
 
+_REMOVAL_SECONDS = 10.0
 SCENARIOS = ("append", "commit", "fanout")
 
 
@@ -56,8 +61,8 @@ def run(options: argparse.Namespace) -> ExitCode:
         note(f"unknown scenario {', '.join(sorted(unknown))}: there are {', '.join(SCENARIOS)}")
         return ExitCode.USAGE
     setting = workloads.Setting(options.seconds, durable=not options.not_durable)
-    with tempfile.TemporaryDirectory(prefix="waldo-bench-", dir=options.dir) as directory:
-        results = workloads.measure(Path(directory), options.scenarios or list(SCENARIOS), setting)
+    with _workplace(options.dir) as directory:
+        results = workloads.measure(directory, options.scenarios or list(SCENARIOS), setting)
     if options.json:
         json_line({"machine": machine(), "setting": asdict(setting), **asdict(results)})
     else:
@@ -69,6 +74,24 @@ def run(options: argparse.Namespace) -> ExitCode:
         options.html.write_text(page.render(machine(), setting, results), encoding="utf-8")
         note(f"plots are in {options.html}")
     return ExitCode.OK
+
+
+@contextmanager
+def _workplace(parent: Path) -> Generator[Path]:
+    """A directory that is gone in the end.
+
+    Ctrl-C does not wait for a store that is being opened: it may still be making files.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="waldo-bench-", dir=parent))
+    try:
+        yield directory
+    finally:
+        deadline = time.monotonic() + _REMOVAL_SECONDS
+        while directory.exists() and time.monotonic() < deadline:
+            shutil.rmtree(directory, ignore_errors=True)
+            time.sleep(0.01)
+        if directory.exists():
+            note(f"{directory} could not be removed")
 
 
 def machine() -> dict[str, str]:

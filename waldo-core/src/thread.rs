@@ -1,12 +1,30 @@
-//! Threads of the store take no signals.
+//! Threads of the library. They take no signals.
+//!
+//! A program expects its signals on its own threads, where the interpreter or the runtime that it
+//! is written in knows how to handle them. And a write past the file size limit answers with an
+//! error then, rather than with a `SIGXFSZ` that ends the process.
 
+use std::io;
 use std::mem::MaybeUninit;
+use std::thread::{Builder, JoinHandle};
 
-/// While it lives, threads that are started take no signals.
+use crate::tsan;
+
+/// Starts a thread that takes no signals.
 ///
-/// A program expects its signals on its own threads. And a write past the file size limit answers
-/// with an error then, rather than with a `SIGXFSZ` that ends the process.
-pub(super) struct Blocked {
+/// # Errors
+///
+/// The system refuses a thread; `work` was dropped.
+pub fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    let _blocked = Blocked::new();
+    Builder::new().name(name.to_owned()).spawn(move || {
+        tsan::ignore_thread();
+        work();
+    })
+}
+
+/// While it lives, this thread takes no signals, and neither do threads that it starts, ever.
+pub(crate) struct Blocked {
     before: Option<libc::sigset_t>,
 }
 
