@@ -16,12 +16,12 @@ const INDEX_CAPACITY: usize = 8;
 #[must_use]
 pub fn options() -> Options {
     Options {
-        ring_size: 2,
+        ring_size: Some(2),
         queue_depth: 4,
         pool_size: 1,
         buf_capacity: 16 * 1024,
         page_capacity: 4,
-        file_capacity: 24 * 1024,
+        file_capacity: Some(24 * 1024),
         index_capacity: INDEX_CAPACITY,
         index_sparse_bytes: 256,
         index_sparse_count: 4,
@@ -73,7 +73,7 @@ pub const SEAL_SIZE: usize = SealBody::frame_size(INDEX_CAPACITY).next_multiple_
 /// The file of a page: the fields of its header, its seal, and its frames.
 #[must_use]
 pub fn page(contents: &[u8]) -> Vec<u8> {
-    let mut file = vec![0; options().file_capacity as usize];
+    let mut file = vec![0; options().file_capacity.unwrap_or_default() as usize];
     let (fields, rest) = contents.split_at(HEADER_FIELDS_SIZE.min(contents.len()));
     let (seal, frames) = rest.split_at(SEAL_SIZE.min(rest.len()));
     let end = file.len() - SEAL_SIZE;

@@ -36,7 +36,11 @@ impl Store {
             home: dir.join("home"),
             geometry,
             exists: false,
-            model: Model::new(Survives::Durable, overwrites, geometry.base.ring_size),
+            model: Model::new(
+                Survives::Durable,
+                overwrites,
+                geometry.base.ring_size.unwrap_or(waldo_core::Options::NEW_RING_SIZE),
+            ),
             number: seed as u32,
             session: 0,
         })

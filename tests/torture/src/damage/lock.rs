@@ -15,7 +15,8 @@ use crate::run::Run;
 ///
 /// Where the harness itself fails.
 pub fn check(run: &Run, dir: &Path) -> anyhow::Result<()> {
-    let options = Options { file_capacity: 1 << 20, ring_size: 2, ..Options::default() };
+    let options =
+        Options { file_capacity: Some(1 << 20), ring_size: Some(2), ..Options::default() };
     Waldo::blocking_open(dir, options)?.blocking_close()?;
     let lock = dir.join("LOCK");
     let contents: [Option<&[u8]>; 5] =

@@ -40,7 +40,7 @@ pub fn all(dir: &Path) -> anyhow::Result<Vec<Reference>> {
         Builder::new(dir, "wrapped and killed", 3, IoMode::Buffered)?.wrapped(false)?,
         Builder::new(dir, "edited and killed", 3, IoMode::Buffered)?.edited()?,
     ];
-    if waldo_core::driver::files::direct_supported(dir) {
+    if waldo_core::driver::files::direct_supported(dir)? {
         references.push(Builder::new(dir, "direct and killed", 3, IoMode::Direct)?.wrapped(false)?);
     }
     Ok(references)
@@ -49,9 +49,9 @@ pub fn all(dir: &Path) -> anyhow::Result<Vec<Reference>> {
 /// The options that stores are opened with: the smallest pages that there can be.
 fn options(ring_size: u32, io: IoMode) -> Options {
     Options {
-        ring_size,
+        ring_size: Some(ring_size),
         buf_capacity: 16 * 1024,
-        file_capacity: 24 * 1024,
+        file_capacity: Some(24 * 1024),
         index_capacity: 16,
         index_sparse_bytes: 512,
         index_sparse_count: 8,
@@ -71,7 +71,7 @@ fn options(ring_size: u32, io: IoMode) -> Options {
 ///
 /// Where one cannot be read.
 pub fn read_files(dir: &Path, options: &Options) -> anyhow::Result<Vec<Vec<u8>>> {
-    (0..options.ring_size)
+    (0..options.ring_size.unwrap_or(Options::NEW_RING_SIZE))
         .map(|page| {
             let path = page_path(dir, page as usize);
             std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
@@ -193,7 +193,8 @@ impl Builder {
 
     /// A ring that went round, with several incarnations.
     fn wrapped(mut self, closed: bool) -> anyhow::Result<Reference> {
-        for turn in 0..self.options.ring_size * 2 {
+        let turns = self.options.ring_size.unwrap_or(Options::NEW_RING_SIZE) * 2;
+        for turn in 0..turns {
             self.turn()?;
             self.append(6)?;
             self.remember()?;

@@ -204,7 +204,7 @@ impl Life<'_> {
         match fault {
             Fault::FullBefore(room) => self.volume.leave(room)?,
             Fault::FullToGrow(room, pages) => {
-                options.ring_size += pages;
+                options.ring_size = options.ring_size.map(|size| size + pages);
                 self.volume.leave(room)?;
             }
             Fault::ReadOnlyBefore => self.volume.remount_idle("ro")?,

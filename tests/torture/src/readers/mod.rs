@@ -122,10 +122,10 @@ impl<'a> Round<'a> {
         let shared = (seed / 2).is_multiple_of(2);
         let tails = [0, 256 << 10, TAIL_MAX];
         let store = Store {
-            ring_size: random.u32(2..=4),
+            ring_size: Some(random.u32(2..=4)),
             pool_size: random.u16(1..8),
             buf_capacity: 64 * 1024,
-            file_capacity: random.u64(2..=4) << 19,
+            file_capacity: Some(random.u64(2..=4) << 19),
             index_capacity: 256,
             tail_capacity: if shared { TAIL_MAX } else { random.choice(tails).unwrap_or(0) },
             read_capacity: random.choice([256 << 10, 1 << 20]).unwrap_or(1 << 20),
