@@ -20,6 +20,9 @@ static SYNCED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 /// What `fdatasync` fails with; 0 where it works.
 static FAILURE: AtomicI32 = AtomicI32::new(0);
 
+/// The next `fdatasync` fails, and those after it do not.
+static FAIL_ONCE: AtomicBool = AtomicBool::new(false);
+
 /// One test at a time: what is noted is common to all.
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -50,7 +53,8 @@ extern "C" fn fsync(fd: libc::c_int) -> libc::c_int {
 /// Takes the place of the C library's.
 #[unsafe(no_mangle)]
 extern "C" fn fdatasync(fd: libc::c_int) -> libc::c_int {
-    let errno = FAILURE.load(Ordering::SeqCst);
+    let once = FAIL_ONCE.swap(false, Ordering::SeqCst);
+    let errno = if once { libc::EIO } else { FAILURE.load(Ordering::SeqCst) };
     if errno != 0 {
         // SAFETY: the place of this thread's error number, which lives as long as the thread.
         unsafe { *libc::__errno_location() = errno };
@@ -265,6 +269,22 @@ fn what_a_failed_sync_left_in_the_page_cache_is_not_believed() {
     waldo.blocking_close().unwrap();
     let found = open(&dir, options).blocking_query(Cursor::Trim, false).unwrap();
     assert_run(&common::numbers(&found), 1, 15);
+}
+
+/// What could not be written after a store was closed, or killed, is told to the next one who syncs:
+/// the first open was refused, and the second found nothing wrong.
+#[test]
+fn a_failure_of_the_past_is_told_once() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let (dir, options) = store_after_failed_sync();
+    let _restored = Restored;
+    FAIL_ONCE.store(true, Ordering::SeqCst);
+    assert_eq!(open(&dir, options).prev_seq_no(), Some(10));
+    assert!(!FAIL_ONCE.load(Ordering::SeqCst));
+
+    // The disk is not well, and says so again.
+    let _failing = Failing::with(libc::EIO);
+    assert!(matches!(Waldo::blocking_open(dir.path(), options), Err(Error::Io { .. })));
 }
 
 /// Somebody has mapped the files, and so the system does not forget what it shows of them.

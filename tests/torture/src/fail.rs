@@ -236,11 +236,11 @@ fn check_cause(
 ) -> Result<(), String> {
     let fits = match fault.failure {
         Failure::Errno(wanted) => {
-            // Behind the page cache, the kernel knows two errors. A write of which it had passed on
-            // the first part already comes short instead.
+            // Behind the page cache, the kernel knows two errors. A write of which it had taken the
+            // first part comes short instead, also where it had to read the rest of a block.
             errno == Some(wanted)
                 || caching == Caching::Back && errno == Some(libc::EIO)
-                || fault.call == Call::Write && errno.is_none()
+                || matches!(fault.call, Call::Write | Call::Read) && errno.is_none()
         }
         // The kernel makes an error of what comes short behind its back.
         Failure::Short => errno.is_none_or(|errno| errno == libc::EIO),

@@ -47,15 +47,25 @@ pub(super) fn sync(home: &Home) -> Result<(), Error> {
     }
     for page in page_ids(home.path())? {
         let path = home.page_path(page);
-        File::open(&path)
-            .and_then(|file| file.sync_data())
-            .map_err(|error| io_error("sync", &path, error))?;
+        sync_page(&path)?;
         // Of a page that was never completed.
         if compare(&path, 0..PAGE_HEADER_SIZE as u64)? == Disk::Different {
             forget(&path)?;
         }
     }
     home.sync()
+}
+
+/// A sync that fails may tell of what was written before: the system says so once, to whoever asks
+/// first. What is then read comes from the disk, and needs another one.
+fn sync_page(path: &Path) -> Result<(), Error> {
+    let sync = || File::open(path).and_then(|file| file.sync_data());
+    if let Err(error) = sync() {
+        log::warn!("{} is read from the disk again: cannot sync it: {error}", path.display());
+        forget(path)?;
+        sync().map_err(|error| io_error("sync", path, error))?;
+    }
+    Ok(())
 }
 
 /// Has reads see what is on the disk where no frame says that it is there. Answers whether they saw
