@@ -168,8 +168,7 @@ impl Filesystem for Disk {
         let mut wanted = InitFlags::FUSE_PARALLEL_DIROPS;
         match self.caching {
             Caching::Back => wanted |= InitFlags::FUSE_WRITEBACK_CACHE,
-            // With a page cache, the kernel's FUSE does not invalidate what was read ahead while
-            // such a write was under way, as other file systems do: readers would see old bytes.
+            // Where there is no page cache that such a write would have to invalidate, once it ends.
             Caching::None => wanted |= InitFlags::FUSE_ASYNC_DIO,
             Caching::Through => {}
         }
