@@ -134,11 +134,19 @@ impl Volume {
     ///
     /// Where the system refuses.
     pub fn mount_again(&mut self) -> anyhow::Result<()> {
-        once_idle(|| run(Command::new("umount").arg(self.top())))?;
-        self.is_mounted = false;
-        run(&mut self.mounting()).map_err(anyhow::Error::msg)?;
-        self.is_mounted = true;
-        Ok(())
+        let started = Instant::now();
+        loop {
+            once_idle(|| run(Command::new("umount").arg(self.top())))?;
+            self.is_mounted = false;
+            run(&mut self.mounting()).map_err(anyhow::Error::msg)?;
+            self.is_mounted = true;
+            match File::create(self.top().join("alive")) {
+                Ok(_) => return Ok(()),
+                // What is mounted may still be what was shut down, until the kernel has let go of it.
+                Err(error) if started.elapsed() > PATIENCE => return Err(error.into()),
+                Err(_) => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
     }
 
     /// Mounts it with other options, under those who use it.
