@@ -15,6 +15,7 @@ mod note;
 mod payload;
 mod power;
 mod readers;
+mod resources;
 mod run;
 mod session;
 mod store;
@@ -46,6 +47,14 @@ enum Class {
     Damage(damage::Options),
     /// Stops most of many streams with chunks in their hands.
     Readers(readers::Options),
+    /// Takes from a process what a store needs.
+    Resources(resources::Options),
+    /// The process that has to do without.
+    #[command(hide = true)]
+    Confined {
+        /// What it is to do, and without what.
+        task: String,
+    },
     /// The process of a disk.
     #[command(hide = true)]
     Disk {
@@ -81,6 +90,11 @@ fn run(class: Class) -> anyhow::Result<ExitCode> {
         Class::Full(options) => full::run(&options)?,
         Class::Damage(options) => Ok(damage::run(&options)?),
         Class::Readers(options) => Ok(readers::run(&options)?),
+        Class::Resources(options) => Ok(resources::run(&options)?),
+        Class::Confined { task } => {
+            resources::run_child(&task)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         Class::Disk { mount, caching } => {
             disk::serve(&mount, caching)?;
             return Ok(ExitCode::SUCCESS);

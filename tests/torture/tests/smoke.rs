@@ -43,3 +43,22 @@ fn failing_calls() {
 fn full_disks() {
     assert_eq!(run(&["full", "--rounds", "30"])[2], 0);
 }
+
+#[test]
+fn damage() {
+    assert_eq!(run(&["damage", "--rounds", "600", "--jobs", "2"])[2], 0);
+}
+
+/// With io_uring and with threads, and with places that streams share.
+#[test]
+fn hostile_readers() {
+    let arguments = ["readers", "--rounds", "4", "--streams", "400", "--mebibytes", "8"];
+    assert_eq!(run(&arguments)[2], 0);
+}
+
+#[test]
+fn refused_resources() {
+    for part in ["io_uring_register", " threads,", "memory lock"] {
+        assert_eq!(run(&["resources", "--only", part])[2], 0, "{part}");
+    }
+}
