@@ -66,7 +66,7 @@ const FAR: u32 = u32::MAX;
 /// computed below zero: a panic, or a read of everything there is.
 #[test]
 fn a_seal_that_makes_no_sense_is_not_trusted() {
-    let forgeries: [fn(&mut SealBody); 7] = [
+    let forgeries: [fn(&mut SealBody); 8] = [
         |seal| seal.index[0].offset = FAR,
         |seal| seal.index[0].offset = 0,
         |seal| seal.index[0].frame_end = FAR,
@@ -74,6 +74,7 @@ fn a_seal_that_makes_no_sense_is_not_trusted() {
         |seal| seal.index.push(seal.index[0]),
         |seal| seal.first_prev_seq_no = seal.last_seq_no + 1,
         |seal| seal.log_count = FAR.into(),
+        |seal| (seal.log_count, seal.last_seq_no) = (u64::MAX, u64::MAX),
     ];
     for forge in forgeries {
         let (dir, page) = closed();

@@ -41,14 +41,16 @@ fuzz_target!(|data: &[u8]| {
             if !truncate && !matches!(error, Error::Io { .. }) {
                 assert_eq!(contents(home.path()), before, "a refusal changes nothing: {error}");
                 let unseen = checked.is_ok_and(|report| report.cut.is_none());
-                assert!(!unseen || !is_damage(&error), "a check does not see: {error}");
+                assert!(!unseen || !is_header_damage(&error), "a check does not see: {error}");
             }
         }
     }
 });
 
-fn is_damage(error: &Error) -> bool {
-    matches!(error, Error::Corruption(_))
+/// Whether a page is damaged from its start. Other damage may be hidden from a check by seals whose
+/// checksums were made good.
+fn is_header_damage(error: &Error) -> bool {
+    matches!(error, Error::Corruption(corruption) if corruption.offset == 0)
 }
 
 /// A page file with these bytes, with good checksums where that is asked for.

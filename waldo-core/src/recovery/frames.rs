@@ -256,6 +256,7 @@ fn makes_sense(seal: &SealBody) -> bool {
     };
     let numbers = seal.last_seq_no.checked_sub(seal.first_prev_seq_no);
     numbers.is_some_and(|numbers| seal.log_count <= numbers)
+        && seal.log_count <= seal.end / RECORD_HEADER_SIZE as u64
         && !frames.is_empty()
         && seal.index.iter().all(within)
         && seal.index.is_sorted_by(|one, next| one.offset < next.offset)
