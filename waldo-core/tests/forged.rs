@@ -91,6 +91,22 @@ fn a_seal_that_makes_no_sense_is_not_trusted() {
     assert_eq!(waldo.recovery_report().sealed_page_count, 1, "a seal that is right is trusted");
 }
 
+/// A seal counted fewer logs than its page had, and fewer than were trimmed there: what was left was
+/// computed below zero.
+#[test]
+fn a_seal_that_counts_too_few_logs_leaves_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let waldo = open(&dir, buffered());
+    waldo.blocking_append(&logs(1, 3)).unwrap();
+    waldo.blocking_trim(2).unwrap();
+    waldo.blocking_close().unwrap();
+    let page = dir.path().join(format!("{:010}.page", 0));
+    forge_seal(&page, |seal| seal.log_count = 1);
+    let waldo = Waldo::blocking_open(dir.path(), buffered()).unwrap();
+    assert_eq!(waldo.recovery_report().sealed_page_count, 1);
+    assert_eq!(waldo.recovery_report().log_count, 0);
+}
+
 /// A log had the number of the one before it, in a page that was trusted by its seal: it was
 /// served, so that a reader had the same number twice.
 #[test]
