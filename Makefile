@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 SEEDS ?= 100000
 FIRST ?= 0
 
-.PHONY: demo test fmt clippy doc unit python sim deny install header abi bench torture
+.PHONY: demo test fmt clippy doc unit python sim deny install header abi bench torture fuzz
 
 # Appends a file line by line, durably, with 1,000 streams tailing it; is killed half way, recovers,
 # and goes on.
@@ -46,6 +46,11 @@ sim:
 # as long as is asked for: make torture HOURS=8
 torture:
 	HOURS="$(HOURS)" sh tests/torture/run.sh
+
+# Fuzzes each target for a minute, with coverage and AddressSanitizer; TORTURE_SECONDS: for so long
+# in all.
+fuzz:
+	sh tests/fuzz/run.sh
 
 # Licences, advisories and duplicate versions of dependencies (cargo install cargo-deny).
 deny:
