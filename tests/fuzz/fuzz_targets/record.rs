@@ -2,9 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use waldo_core::format::record::{
-    RecordFault, RecordHeader, assign, decode_checked, retag_all,
-};
+use waldo_core::format::record::{RecordFault, RecordHeader, assign, decode_checked, retag_all};
 use waldo_core::format::{RECORD_HEADER_SIZE, Tag};
 use waldo_fuzz::fix_records;
 

@@ -4,9 +4,9 @@
 
 use arbitrary::Unstructured;
 use libfuzzer_sys::{Corpus, fuzz_target};
-use waldo_core::{QueryError, Recovery};
 use waldo_core::reader::Appetite;
 use waldo_core::recovery::{Layout, assemble, scan_all};
+use waldo_core::{QueryError, Recovery};
 use waldo_fuzz::pages::Pages;
 use waldo_fuzz::reading::read_all;
 

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use waldo_core::format::meta::{Control, OpenBody};
 use waldo_core::format::seal::SealBody;
-use waldo_core::index::{SparseIndex, Spacing};
+use waldo_core::index::{Spacing, SparseIndex};
 
 fuzz_target!(|data: &[u8]| {
     if let Some(open) = OpenBody::decode(data) {

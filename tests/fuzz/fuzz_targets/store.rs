@@ -31,8 +31,7 @@ fuzz_target!(|data: &[u8]| {
 
     let recovery = if input.flags & 2 != 0 { Recovery::Fast } else { Recovery::Full };
     let truncate = input.flags & 4 != 0;
-    let corruption =
-        if truncate { CorruptionPolicy::Truncate } else { CorruptionPolicy::Refuse };
+    let corruption = if truncate { CorruptionPolicy::Truncate } else { CorruptionPolicy::Refuse };
     let options = Options { recovery, corruption, ..options() };
     match Waldo::blocking_open(home.path(), options) {
         Ok(waldo) => go_on(home.path(), waldo, options),

@@ -9,7 +9,9 @@ use waldo_core::format::frame::seal_body;
 use waldo_core::format::meta::{Control, OpenBody};
 use waldo_core::format::record::{self, Stamp};
 use waldo_core::format::seal::{IndexEntry, SealBody};
-use waldo_core::format::{FRAME_HEADER_SIZE, FrameHeader, FrameKind, PAGE_HEADER_SIZE, record_size};
+use waldo_core::format::{
+    FRAME_HEADER_SIZE, FrameHeader, FrameKind, PAGE_HEADER_SIZE, record_size,
+};
 use waldo_core::index::Spacing;
 use waldo_core::recovery::{Layout, PageSource};
 
