@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyCapsule, PyList, PyMemoryView, PySlice};
+use pyo3::types::{PyBytes, PyCapsule, PyList, PyMemoryView};
 use waldo_core::Chunk;
 
 use crate::arrow;
@@ -128,8 +128,7 @@ impl PyChunk {
         let whole = PyMemoryView::from(Bound::new(py, memory)?.as_any())?;
         let views = PyList::empty(py);
         for entry in self.entries() {
-            let (start, end) = (entry.start as isize, (entry.start + entry.len) as isize);
-            views.append(whole.get_item(PySlice::new(py, start, end, 1))?)?;
+            views.append(whole.get_item(slice(py, entry.start, entry.start + entry.len)?)?)?;
         }
         Ok(views)
     }
@@ -160,6 +159,17 @@ impl PyChunk {
 
     fn __reduce__(&self) -> PyResult<()> {
         Err(PyTypeError::new_err("a waldo.Chunk cannot be pickled; pickle list(chunk)"))
+    }
+}
+
+/// `start:end`. Not by `PySlice::new`, which never frees the numbers that it makes.
+fn slice(py: Python<'_>, start: usize, end: usize) -> PyResult<Bound<'_, PyAny>> {
+    let (start, end) = (start.into_pyobject(py)?, end.into_pyobject(py)?);
+    // SAFETY: both are objects that live during the call, which takes references of its own, and
+    // no step is allowed. What it answers is NULL with an exception, or a new reference.
+    unsafe {
+        let slice = ffi::PySlice_New(start.as_ptr(), end.as_ptr(), std::ptr::null_mut());
+        Bound::from_owned_ptr_or_err(py, slice)
     }
 }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import threading
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -119,3 +121,30 @@ def test_views_can_be_appended(log: waldo.Waldo) -> None:
     )
     found = [data for chunk in log.query(waldo.Trim) for data in chunk.payloads()]
     assert found == 3 * chunk.payloads()
+
+
+def test_nothing_that_a_chunk_gives_is_left_behind(log: waldo.Waldo) -> None:
+    """The bounds of every view were: two numbers for each, for ever."""
+    # Larger numbers than those that Python keeps anyway.
+    fill(log, 2_000)
+    chunk = log.query(waldo.After(1_900)).next()
+    assert len(chunk) > 20
+    uses: list[Callable[[], object]] = [
+        chunk.payloads,
+        chunk.views,
+        chunk.__arrow_c_array__,
+        lambda: (chunk.seq_nos, chunk.prev_seq_nos, chunk[0], chunk[-1], list(chunk), repr(chunk)),
+        lambda: [len(chunk) for chunk in log.query(waldo.After(1_900))],
+    ]
+    for use in uses:
+        for _ in range(10):
+            use()
+        gc.collect()
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(100):
+            use()
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert after - before < 20_000, use
