@@ -135,6 +135,8 @@ pub fn scan_all(
                 crate::tsan::ignore_thread();
                 scan_some();
             };
+            // Only while it is started: this thread may be one of the program's.
+            let _blocked = crate::thread::Blocked::new();
             if let Err(error) = std::thread::Builder::new().spawn_scoped(scope, helper) {
                 log::info!("pages are scanned by fewer threads: {error}");
                 break;
