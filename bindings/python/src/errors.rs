@@ -32,17 +32,21 @@ fn exception<'py>(py: Python<'py>, class: &str, arguments: impl PyCallArgs<'py>)
 }
 
 pub fn store_closed(py: Python<'_>) -> PyErr {
-    // Threads that are left when the interpreter exits are daemons, which cannot know that their
-    // store was closed for that: they end as threads do that exit, without a word.
-    match exit::is_daemon_at_exit(py) {
-        Ok(false) => exception(py, "ClosedError", ("the store is closed",)),
-        Ok(true) => PySystemExit::new_err(()),
-        Err(error) => error,
-    }
+    closed(py, "the store is closed")
 }
 
 pub fn stream_closed(py: Python<'_>) -> PyErr {
-    exception(py, "ClosedError", ("the stream has ended",))
+    closed(py, "the stream has ended")
+}
+
+fn closed(py: Python<'_>, message: &'static str) -> PyErr {
+    // Threads that are left when the interpreter exits are daemons, which cannot know that their
+    // store was closed for that: they end as threads do that exit, without a word.
+    match exit::is_daemon_at_exit(py) {
+        Ok(false) => exception(py, "ClosedError", (message,)),
+        Ok(true) => PySystemExit::new_err(()),
+        Err(error) => error,
+    }
 }
 
 pub fn follower_closed(py: Python<'_>) -> PyErr {

@@ -233,6 +233,11 @@ def read():
         chunk.payloads()
 threading.Thread(target=read, daemon=True).start()
 """,
+    # It was told of the close by an exception that nobody catches.
+    "daemon that waits for a chunk": """
+threading.Thread(target=lambda: log.stream(waldo.Tip).next(), daemon=True).start()
+time.sleep(0.1)
+""",
     "daemons that do everything": """
 def append():
     while True:
