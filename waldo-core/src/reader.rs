@@ -424,7 +424,9 @@ impl<'a> Check<'a> {
             self.chain = None;
             return Ok(if self.start.is_some() { Go::Stop } else { Go::On });
         }
-        if self.chain.is_some_and(|chain| chain != header.prev_seq_no) {
+        // Behind a control frame, what was taken last tells. A truncation that is known ended the chunk.
+        let before = self.chain.or(self.start.is_some().then_some(self.last_seq_no));
+        if before.is_some_and(|before| before != header.prev_seq_no) {
             return self.fault("a log does not follow the one before it");
         }
         if header.seq_no <= header.prev_seq_no {
