@@ -260,9 +260,7 @@ impl Tracker {
             return Ok(None);
         }
         let bad = Some((number, corruption.offset));
-        if std::mem::replace(&mut place.suspect, bad) == bad {
-            return Err(QueryError::Corruption(corruption));
-        }
+        let again = std::mem::replace(&mut place.suspect, bad) == bad;
         let before = self.mirror.end();
         let settled = settle(source, &self.terms)?;
         // The page may be overwritten just now. Then its logs were given up before, although
@@ -273,7 +271,7 @@ impl Tracker {
         {
             return Ok(None);
         }
-        if settled.damage.is_some() {
+        if again || settled.damage.is_some() {
             return Err(QueryError::Corruption(corruption));
         }
         if settled.mirror.end().0 < before.0 && settled.mirror.end().1 <= before.1 {
@@ -350,6 +348,7 @@ impl From<Fault> for QueryError {
 /// Looks at all pages until they fit together, or damage is certain.
 pub(super) fn settle(source: &dyn PageSource, terms: &Terms) -> Result<Settled, Fault> {
     let mut claimed: Option<Claim> = None;
+    let mut beheaded = None;
     for _ in 0..LOOKS_MAX {
         let (scans, found) = scan(source, terms).map_err(Fault::Unreadable)?;
         let Assembled { recovered, report, damage, .. } = found;
@@ -360,6 +359,14 @@ pub(super) fn settle(source: &dyn PageSource, terms: &Terms) -> Result<Settled, 
             .filter(|page| numbers.contains(&page.content.number))
             .collect();
         pages.sort_by_key(|page| page.content.number);
+        // What came before the first page was trimmed, or was not there yet when its file was looked
+        // at.
+        let first = pages.first().filter(|page| page.open.predecessor_page_number != 0);
+        let first = first.map(|page| page.content.number);
+        let has_room = pages.len() < terms.layout.ring_size as usize;
+        if first.is_some() && has_room && std::mem::replace(&mut beheaded, first) != first {
+            continue;
+        }
         let end = pages.last().map_or((0, 0), |page| (page.content.number, page.content.end));
         let end = position(end.0, terms.layout.page_size, end.1);
         let mirror = Mirror::new(source, terms, &pages).map_err(Fault::Unreadable)?;
