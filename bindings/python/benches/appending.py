@@ -23,6 +23,7 @@ def batches(directory: Path, size: int, *, durable: bool, depth: int) -> float:
     with stores.bulk(directory, durable=durable, depth=depth) as log:
         for _ in range(512 * MIB // batch_size):
             log.append_many(payloads)
+        stores.wait_until_prepared(log)
         start = perf_counter()
         if depth == 1:
             for _ in range(size // batch_size):
@@ -47,6 +48,7 @@ def singles(directory: Path, seconds: float) -> float:
     payload = os.urandom(SMALL_PAYLOAD)
     with stores.small(directory) as log:
         log.append(payload)
+        stores.wait_until_prepared(log)
         count = 0
         start = perf_counter()
         while (elapsed := perf_counter() - start) < seconds:
@@ -63,6 +65,7 @@ def concurrent(directory: Path, seconds: float, tasks: int) -> float:
         count = 0
         async with stores.small(directory) as log:
             await log.submit([payload])
+            await asyncio.to_thread(stores.wait_until_prepared, log)
             start = perf_counter()
 
             async def producer() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import waldo
@@ -35,6 +36,12 @@ def small(directory: Path) -> waldo.Waldo:
     return waldo.open(
         directory, create=True, ring_size=4, file_capacity=128 * MIB, index_capacity=65_536
     )
+
+
+def wait_until_prepared(log: waldo.Waldo) -> None:
+    """Waits until no page is being prepared, as the bench of the Rust engine does."""
+    while log.metadata().pending_resets:
+        time.sleep(0.01)
 
 
 def hot(directory: Path) -> waldo.Waldo:
