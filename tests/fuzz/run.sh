@@ -10,6 +10,8 @@
 #
 #   target/fuzz/x86_64-unknown-linux-gnu/release/TARGET FILE
 #
+# Inputs in `open` fail still; docs/reliability.md says how. They are no seeds.
+#
 # Needs a C++ compiler, for libFuzzer.
 set -u
 cd "$(dirname "$0")"
