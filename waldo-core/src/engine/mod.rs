@@ -360,6 +360,12 @@ impl Engine {
         self.durability.under_way()
     }
 
+    /// Whether frames are still being written.
+    #[must_use]
+    pub fn is_writing(&self) -> bool {
+        !self.pipeline.is_empty()
+    }
+
     /// Whether pages are still being prepared.
     #[must_use]
     pub fn is_preparing(&self) -> bool {

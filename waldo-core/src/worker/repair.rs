@@ -12,7 +12,8 @@ use crate::driver::{Driver, Wait};
 use crate::engine::{Engine, Finished, Operation};
 use crate::error::{AppendError, Error, Poison};
 
-/// Has the engine repair what recovery left, and waits for it.
+/// Has the engine repair what recovery left, and waits for it and for what it brings about: where
+/// it is near the end of a page, the next page is given up.
 ///
 /// # Errors
 ///
@@ -23,8 +24,8 @@ pub(super) fn repair(
     home: &Path,
 ) -> Result<(), Error> {
     let ended: Arc<Mutex<Option<Result<(), Error>>>> = Arc::default();
-    let result = Arc::clone(&ended);
-    engine.submit(Operation::Repair { done: Box::new(move |end| *result.lock() = Some(end)) });
+    let end = Arc::clone(&ended);
+    engine.submit(Operation::Repair { done: Box::new(move |result| *end.lock() = Some(result)) });
     let (mut requests, mut completions, mut finished) = (Vec::new(), Vec::new(), Vec::new());
     let mut under_way = 0;
     loop {
@@ -35,7 +36,7 @@ pub(super) fn repair(
         requests.drain(..).for_each(|request| driver.submit(request));
         engine.take_finished(&mut finished);
         finished.drain(..).for_each(Finished::run);
-        if let Some(end) = ended.lock().take() {
+        if let Some(end) = ended.lock().take_if(|_| !engine.is_writing()) {
             return end.map_err(|error| failed(error, home));
         }
         if under_way == 0 {
