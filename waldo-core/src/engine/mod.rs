@@ -83,8 +83,8 @@ pub struct Engine {
     durability: Durability,
     /// Pages that were left and are to be sealed, with their number and end.
     to_seal: VecDeque<(u32, u64, u64)>,
-    /// The page whose seal is being written.
-    sealing: Option<u32>,
+    /// The page whose seal is being written or wiped, and the bytes of that.
+    sealing: Option<(u32, usize)>,
     preparer: Preparer,
     closing: Option<ManageCompletion>,
     /// The close was seen, or will be: nothing waits for room any more.
@@ -260,7 +260,10 @@ impl Engine {
                 Err(errno) => self.fail("a sync failed", Some(errno)),
             },
             Purpose::Seal => match completion.result {
-                Ok(_) => self.sealing = None,
+                Ok(written) if self.sealing.is_none_or(|(_, len)| len == written) => {
+                    self.sealing = None;
+                }
+                Ok(_) => self.fail("a write was cut short", None),
                 Err(errno) => self.fail("a write failed", Some(errno)),
             },
             Purpose::Prepare => self.prepared(completion.result),

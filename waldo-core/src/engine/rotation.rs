@@ -108,7 +108,7 @@ impl Engine {
         {
             return Err(Blocked::NoSpace { errno });
         }
-        if self.pipeline.touches(page) || self.sealing == Some(page) {
+        if self.pipeline.touches(page) || self.sealing.is_some_and(|(sealed, _)| sealed == page) {
             return Err(Blocked::Io);
         }
         let overwrites = match self.reused_next() {

@@ -27,7 +27,7 @@ impl Engine {
         }
         let Some(slice) = self.build_seal(number) else { return };
         self.to_seal.pop_front();
-        self.sealing = Some(page);
+        self.sealing = Some((page, slice.len()));
         let parts = Parts { first: slice, second: None };
         let offset = self.config.seal_offset();
         let durable = self.config.durable;
@@ -53,7 +53,7 @@ impl Engine {
         buffer.unfrozen()[..length].fill(0);
         let parts = Parts { first: buffer.freeze(length), second: None };
         let durable = self.config.durable;
-        self.sealing = Some(page);
+        self.sealing = Some((page, length));
         self.request(Purpose::Seal, Io::Write { page, offset, parts, durable });
         Err(Blocked::Io)
     }

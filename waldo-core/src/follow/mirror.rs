@@ -482,17 +482,18 @@ impl Mirror {
         let (own, new) = (&self.published, &fresh.published);
         let own_end = self.end().0;
         let shared = own.catalog.oldest(|page| page.number).into_iter();
-        let first_new = new.catalog.oldest(|page| page.number);
-        let (Some(first), Some(head)) = (shared.chain(first_new).max(), self.head) else {
-            // One of them is empty.
-            let (tip, trimmed) = (own.progress.tip(), new.progress.trimmed());
-            return Ok((trimmed < tip).then_some(trimmed));
+        let first_new = new.catalog.oldest(|page| (page.number, page.first_prev_seq_no));
+        let first = shared.chain(first_new.map(|(number, _)| number)).max();
+        let kept = first.zip(self.head).filter(|(first, head)| *first <= head.end.page_number);
+        let Some((first, _)) = kept else {
+            // One of them is empty, or all of it was overwritten since. Without a truncation it was
+            // trimmed, too, and the log went on behind it. After one nobody can tell any more which
+            // of its logs are void: they may all be.
+            let begin = first_new.map_or(u64::MAX, |(_, first_prev_seq_no)| first_prev_seq_no);
+            let known = new.progress.trimmed().min(begin);
+            let is_cut = known < own.progress.tip();
+            return Ok(is_cut.then(|| known.min(own.progress.trimmed())));
         };
-        if first > head.end.page_number {
-            // All of it was overwritten since. Without a truncation it was trimmed, too.
-            let (tip, trimmed) = (own.progress.tip(), new.progress.trimmed());
-            return Ok((trimmed < tip).then_some(trimmed));
-        }
         let mut lowest: Option<u64> = None;
         let mut note = |tip: u64| lowest = Some(lowest.map_or(tip, |lowest| lowest.min(tip)));
         new.catalog.each(|page| {

@@ -15,6 +15,8 @@ enum Fault {
     Write(i32),
     /// Writes are cut short.
     Short,
+    /// The first write is cut short.
+    ShortFirst,
     /// Reads fail with this error number.
     Read(i32),
     /// Syncs fail with this error number.
@@ -60,6 +62,9 @@ impl Driver for Faulty {
             match (self.fault, &mut completion.result) {
                 (Fault::Write(errno), result) if is_write => *result = Err(errno),
                 (Fault::Short, Ok(len)) if is_write => *len /= 2,
+                (Fault::ShortFirst, Ok(len)) if self.writes.first() == Some(&completion.id) => {
+                    *len /= 2;
+                }
                 (Fault::Read(errno), result) if is_read => *result = Err(errno),
                 (Fault::Sync(errno), result) if is_sync => *result = Err(errno),
                 _ => {}
@@ -161,6 +166,28 @@ fn a_failed_write_poisons() {
             assert!(matches!(error, AppendError::Poisoned(_)), "{error}");
             check_poisoned(&dir, waldo, backend, errno);
         }
+    });
+}
+
+/// The seal of a close, or what wipes it when the page is gone on with, was cut short, and nobody
+/// noticed: a seal that stays says that nothing follows what it vouches for.
+#[test]
+fn a_seal_that_is_cut_short_poisons() {
+    on_both(|backend| {
+        let dir = tempfile::tempdir().unwrap();
+        let (waldo, on) = faulty(&dir, backend, Fault::Short);
+        on.store(true, Ordering::SeqCst);
+        let error = waldo.blocking_close().unwrap_err();
+        assert!(matches!(error, Error::Poisoned(_)), "{error}");
+
+        Waldo::blocking_open(dir.path(), options(backend)).unwrap().blocking_close().unwrap();
+        let failed = Waldo::open_with_driver(dir.path(), options(backend), |inner| {
+            let on = Arc::new(AtomicBool::new(true));
+            let (reads, writes, syncs) = (Vec::new(), Vec::new(), Vec::new());
+            Box::new(Faulty { inner, fault: Fault::ShortFirst, on, reads, writes, syncs })
+        });
+        let error = failed.map(drop).unwrap_err();
+        assert!(matches!(error, Error::Poisoned(_)), "{error}");
     });
 }
 
