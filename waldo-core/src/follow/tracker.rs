@@ -92,6 +92,8 @@ pub(super) struct Settled {
     pub report: RecoveryReport,
     /// Damage that the log is cut at.
     pub damage: Option<Corruption>,
+    /// All logs of earlier pages were given up, by what is durable or not yet.
+    pub first_page_number: u64,
     /// Something looked like damage, and the log went on there before that could be told.
     pub unsure: bool,
 }
@@ -266,9 +268,10 @@ impl Tracker {
         // The page may be overwritten just now. Then its logs were given up before, although
         // nothing that was taken in says so yet.
         let last_seq_no = self.mirror.published.catalog.with(number, |page| page.last_seq_no);
-        if last_seq_no.is_some_and(|last| last <= settled.report.after_seq_no)
-            && self.mirror.forget(number)
-        {
+        let is_trimmed = last_seq_no.is_some_and(|last| last <= settled.report.after_seq_no);
+        // What is proved to be durable need not tell of it, though it was.
+        let is_given_up = self.terms.durable_only && number < settled.first_page_number;
+        if (is_trimmed || is_given_up) && self.mirror.forget(number) {
             return Ok(None);
         }
         if again || settled.damage.is_some() {
@@ -353,6 +356,8 @@ pub(super) fn settle(source: &dyn PageSource, terms: &Terms) -> Result<Settled, 
         let (scans, found) = scan(source, terms).map_err(Fault::Unreadable)?;
         let Assembled { recovered, report, damage, .. } = found;
         let numbers: Vec<u64> = recovered.pages.iter().map(|page| page.number).collect();
+        let first = recovered.pages.iter().find(|page| page.log_count > page.trimmed_count);
+        let first_page_number = first.map_or(u64::MAX, |page| page.number);
         let mut pages: Vec<_> = scans
             .iter()
             .filter_map(|scan| scan.opened.as_ref())
@@ -375,11 +380,11 @@ pub(super) fn settle(source: &dyn PageSource, terms: &Terms) -> Result<Settled, 
             continue;
         }
         let Some(damage) = damage else {
-            return Ok(Settled { mirror, report, damage: None, unsure: false });
+            return Ok(Settled { mirror, report, damage: None, first_page_number, unsure: false });
         };
         // What is said to be missing was there before that was said.
         if mirror.front() > end && !damage.beheaded {
-            return Ok(Settled { mirror, report, damage: None, unsure: true });
+            return Ok(Settled { mirror, report, damage: None, first_page_number, unsure: true });
         }
         let number = |page: u32| {
             let known = pages.iter().find(|known| known.content.page == page);
@@ -391,7 +396,7 @@ pub(super) fn settle(source: &dyn PageSource, terms: &Terms) -> Result<Settled, 
         };
         if claimed.as_ref() == Some(&claim) {
             let damage = Some(damage.corruption);
-            return Ok(Settled { mirror, report, damage, unsure: false });
+            return Ok(Settled { mirror, report, damage, first_page_number, unsure: false });
         }
         claimed = Some(claim);
     }
