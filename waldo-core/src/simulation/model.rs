@@ -151,14 +151,18 @@ impl Model {
         appended || self.base.logs.get(&entry.seq_no) == Some(entry)
     }
 
-    /// Every log that was there at the last open, or submitted since.
-    #[must_use]
-    pub fn entries(&self) -> Vec<Entry> {
-        let appended = self.events.iter().filter_map(|event| match event {
+    /// Every log that was there at the last open.
+    pub fn entries_at_open(&self) -> impl Iterator<Item = &Entry> {
+        self.base.logs.values()
+    }
+
+    /// Every log that was submitted behind so many events.
+    pub fn entries_since(&self, event_count: usize) -> impl Iterator<Item = &Entry> {
+        let appended = self.events.iter().skip(event_count).filter_map(|event| match event {
             Event::Append(entries) => Some(entries),
             Event::Truncate(_) | Event::Clear => None,
         });
-        self.base.logs.values().chain(appended.flatten()).cloned().collect()
+        appended.flatten()
     }
 
     /// Whether logs were, or are to be, truncated.

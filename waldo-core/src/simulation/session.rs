@@ -65,6 +65,8 @@ pub(super) struct Session<'a> {
     buffers: usize,
     queue: VecDeque<Operation>,
     witness: Option<Witness>,
+    /// Events that the witness was told of.
+    briefed: usize,
     /// The newest log that was ever durable.
     durable_max: u64,
 }
@@ -152,9 +154,10 @@ impl<'a> Session<'a> {
             published,
             durable_max: witness.as_ref().map_or(0, |witness| witness.durable_max),
             witness,
+            briefed: 0,
         };
         if let Some(witness) = &mut session.witness {
-            witness.expect(&session.model.entries());
+            witness.expect(session.model.entries_at_open());
             witness.look_everywhere();
         }
         let read = session.read_all(trimmed)?;
@@ -240,7 +243,8 @@ impl<'a> Session<'a> {
     /// Tells the witness what happened.
     fn brief(&mut self) {
         if let Some(witness) = &mut self.witness {
-            witness.expect(&self.model.entries());
+            witness.expect(self.model.entries_since(self.briefed));
+            self.briefed = self.model.event_count();
             witness.durable_max = self.durable_max;
             witness.truncated |= self.model.was_truncated();
         }

@@ -96,7 +96,7 @@ impl Witness {
     }
 
     /// Knows that logs may be found from now on.
-    pub fn expect(&mut self, entries: &[Entry]) {
+    pub fn expect<'a>(&mut self, entries: impl IntoIterator<Item = &'a Entry>) {
         for entry in entries {
             let known = self.submitted.entry(entry.seq_no).or_default();
             if !known.contains(entry) {
