@@ -164,7 +164,7 @@ impl PageUse {
             last_seq_no: self.last_seq_no,
             enough: enough.min(self.end),
             incarnations: self.incarnations.clone(),
-            cuts: self.cuts.iter().filter(|cut| cut.before_offset > offset).copied().collect(),
+            cuts: self.cuts.iter().filter(|cut| cut.before_offset >= offset).copied().collect(),
         }
     }
 

@@ -349,12 +349,13 @@ impl<'a> Check<'a> {
                 && header.incarnation == place.incarnations.at(header.offset)
         });
         let Some(header) = header else { return self.fault("a frame's header is bad") };
-        if self.chain.is_some_and(|chain| chain != header.first_prev_seq_no) {
+        // An empty log goes on from anywhere.
+        let before = self.chain.filter(|tip| *tip != 0);
+        if before.is_some_and(|before| before != header.first_prev_seq_no) {
             return self.fault("a frame does not follow the one before it");
         }
         if header.kind != FrameKind::Data {
-            // It may be a truncation, behind which the log goes on from somewhere else.
-            self.chain = None;
+            self.chain = Some(self.tip_behind(&header));
             self.at += header.length as usize;
             return Ok(Go::On);
         }
@@ -365,6 +366,16 @@ impl<'a> Check<'a> {
         self.chain = Some(header.first_prev_seq_no);
         self.at += FRAME_HEADER_SIZE;
         Ok(Go::On)
+    }
+
+    /// The tip behind a frame that holds no logs. Truncations are known, and a seal that keeps one
+    /// to itself is wrong.
+    fn tip_behind(&self, header: &FrameHeader) -> u64 {
+        let mut cuts = self.plan.place.cuts.iter();
+        let cut = cuts.find(|cut| cut.before_offset == header.offset);
+        // What a chunk has so far is not void, so that nothing between it and the truncation is.
+        let kept = cut.filter(|_| self.start.is_none()).map(|cut| cut.after_seq_no);
+        kept.unwrap_or(header.first_prev_seq_no)
     }
 
     /// Takes the log that starts here, or leaves the frame where none does.
@@ -427,9 +438,7 @@ impl<'a> Check<'a> {
             self.chain = None;
             return Ok(if self.start.is_some() { Go::Stop } else { Go::On });
         }
-        // Behind a control frame, what was taken last tells. A truncation that is known ended the chunk.
-        let before = self.chain.or(self.start.is_some().then_some(self.last_seq_no));
-        if before.is_some_and(|before| before != header.prev_seq_no) {
+        if self.chain.is_some_and(|before| before != header.prev_seq_no) {
             return self.fault("a log does not follow the one before it");
         }
         if header.seq_no <= header.prev_seq_no {

@@ -30,6 +30,11 @@ fn closed() -> (TempDir, PathBuf) {
 
 /// Changes the seal of a page, and its checksums with it.
 fn forge_seal(page: &Path, change: impl FnOnce(&mut SealBody)) {
+    forge_seal_frame(page, |_, seal| change(seal));
+}
+
+/// Changes the seal of a page with its header, and its checksums with it.
+fn forge_seal_frame(page: &Path, change: impl FnOnce(&mut FrameHeader, &mut SealBody)) {
     let mut file = std::fs::read(page).unwrap();
     let page_header = PageHeader::decode(&file).unwrap();
     let seed = page_header.store_id.seed();
@@ -37,7 +42,7 @@ fn forge_seal(page: &Path, change: impl FnOnce(&mut SealBody)) {
     let mut header = FrameHeader::decode(seed, frame).unwrap();
     let body = checked_body(seed, &header, &frame[FRAME_HEADER_SIZE..]).unwrap();
     let mut seal = SealBody::decode(body).unwrap();
-    change(&mut seal);
+    change(&mut header, &mut seal);
     let mut body = seal.encode();
     seal_body(seed, header.page_number, header.incarnation, &mut body);
     header.count = body.len() as u32;
@@ -50,13 +55,26 @@ fn forge_seal(page: &Path, change: impl FnOnce(&mut SealBody)) {
 
 /// What a store serves, opened with trust in seals.
 fn read(dir: &TempDir) -> Result<Vec<u64>, QueryError> {
+    let (found, error) = read_until_error(dir);
+    error.map_or(Ok(found), Err)
+}
+
+/// What a store serves, opened with trust in seals, up to its end or to the error.
+fn read_until_error(dir: &TempDir) -> (Vec<u64>, Option<QueryError>) {
     let waldo = Waldo::blocking_open(dir.path(), buffered()).unwrap();
+    let tip = waldo.blocking_metadata().unwrap().prev_seq_no;
     let mut stream = waldo.stream(Cursor::Trim);
     let mut found = Vec::new();
-    while found.last() != Some(&3) {
-        found.extend(stream.blocking_next()?.iter().map(|log| log.seq_no()));
+    while stream.position() < tip {
+        match stream.blocking_next() {
+            Ok(chunk) => {
+                assert!(!chunk.is_empty(), "a chunk without logs behind {found:?}");
+                found.extend(chunk.iter().map(|log| log.seq_no()));
+            }
+            Err(error) => return (found, Some(error)),
+        }
     }
-    Ok(found)
+    (found, None)
 }
 
 /// Behind everything.
@@ -130,4 +148,28 @@ fn a_log_whose_number_does_not_grow_is_not_served() {
     let served = read(&dir);
     let Err(QueryError::Corruption(corruption)) = served else { panic!("{served:?}") };
     assert_eq!(corruption.detail, "a log's number does not grow");
+}
+
+/// A seal kept to itself that its page had been cleared, and the log had started again with smaller
+/// numbers: logs from before and from behind the clear became one chunk, which by its last number
+/// was empty.
+#[test]
+fn a_clear_that_a_seal_keeps_to_itself_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let waldo = open(&dir, buffered());
+    waldo.blocking_append(&logs(1, 12)).unwrap();
+    waldo.blocking_trim(9).unwrap();
+    waldo.blocking_clear().unwrap();
+    waldo.blocking_append(&logs(1, 2)).unwrap();
+    waldo.blocking_close().unwrap();
+    let page = dir.path().join(format!("{:010}.page", 0));
+    forge_seal_frame(&page, |header, seal| {
+        header.flags = 0;
+        (seal.first_prev_seq_no, seal.last_seq_no, seal.log_count) = (0, 13, 12);
+        (seal.trimmed_seq_no, seal.index) = (9, Vec::new());
+    });
+    let (found, error) = read_until_error(&dir);
+    assert_eq!(found, [10, 11, 12], "logs that follow each other");
+    let Some(QueryError::Corruption(corruption)) = error else { panic!("{error:?}") };
+    assert_eq!(corruption.after_seq_no, 12);
 }
