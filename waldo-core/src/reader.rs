@@ -18,6 +18,9 @@ use crate::published::Published;
 pub struct Position {
     /// The last log that it had.
     after_seq_no: u64,
+    /// It had that log, and goes on with the one that names it. A place that was sought need not
+    /// be that of a log.
+    chained: bool,
     /// Truncations that it knows of.
     epoch: u64,
     /// Segment of the hot tail, and offset in it, behind that log.
@@ -64,7 +67,7 @@ impl Position {
     #[must_use]
     pub fn after(published: &Published, seq_no: u64) -> Self {
         let epoch = published.progress.epoch();
-        Self { after_seq_no: seq_no, epoch, hot: None, cold: None, least: 0 }
+        Self { after_seq_no: seq_no, chained: false, epoch, hot: None, cold: None, least: 0 }
     }
 
     /// The last log before the position.
@@ -76,9 +79,16 @@ impl Position {
     /// Moves behind a log.
     pub fn seek(&mut self, seq_no: u64) {
         self.after_seq_no = seq_no;
+        self.chained = false;
         self.hot = None;
         self.cold = None;
         self.least = 0;
+    }
+
+    /// Moves behind logs that are handed out; answers where it was.
+    fn pass(&mut self, last_seq_no: u64) -> u64 {
+        self.chained = true;
+        std::mem::replace(&mut self.after_seq_no, last_seq_no)
     }
 }
 
@@ -133,13 +143,14 @@ pub fn absorb(
     plan: &Plan,
     buffer: ReadBuffer,
 ) -> Result<Step, QueryError> {
-    let mut check = Check::new(published, plan, position.after_seq_no);
+    let mut check = Check::new(published, plan, position);
     let outcome = check.run(&buffer);
     let place = &plan.place;
     if let Err(Fault { offset, detail }) = outcome {
         position.cold = None;
-        if !published.catalog.holds(place.page_number) {
-            // The page was put to another use while it was read.
+        let is_held = published.catalog.holds(place.page_number);
+        if !is_held || published.progress.epoch() != position.epoch {
+            // The page was put to another use while it was read, or the log was truncated.
             return Ok(Step::Again);
         }
         // The frames before that are good: they come first, and the next read starts behind them.
@@ -160,7 +171,7 @@ pub fn absorb(
     let Some(start) = check.start else { return Ok(Step::Again) };
     let mut buffer = buffer;
     buffer.truncate(check.end);
-    let after = std::mem::replace(&mut position.after_seq_no, check.last_seq_no);
+    let after = position.pass(check.last_seq_no);
     position.least = 0;
     Ok(Step::Chunk(Chunk::cold(buffer, published.store_id, start, after, check.last_seq_no)))
 }
@@ -173,7 +184,7 @@ fn follow_truncations(published: &Published, position: &mut Position) -> Result<
     position.cold = None;
     match lowest {
         Some(tip) if tip < position.after_seq_no => {
-            position.after_seq_no = tip;
+            position.seek(tip);
             Err(QueryError::Truncated { tip })
         }
         _ => Ok(()),
@@ -228,7 +239,7 @@ fn hot_chunk(
     last_seq_no: u64,
 ) -> Chunk {
     position.cold = None;
-    let after = std::mem::replace(&mut position.after_seq_no, last_seq_no);
+    let after = position.pass(last_seq_no);
     let start = ChunkStart { offset: 0, frame };
     Chunk::hot(slice, published.store_id, start, after, last_seq_no)
 }
@@ -251,6 +262,8 @@ struct Check<'a> {
     published: &'a Published,
     plan: &'a Plan,
     after_seq_no: u64,
+    /// The first log of the chunk names that one as the log before it.
+    chained: bool,
     /// Where the next log or frame's header is, counted from the start of the bytes.
     at: usize,
     frame: Option<Frame>,
@@ -290,7 +303,7 @@ enum Go {
 }
 
 impl<'a> Check<'a> {
-    fn new(published: &'a Published, plan: &'a Plan, after_seq_no: u64) -> Self {
+    fn new(published: &'a Published, plan: &'a Plan, position: &Position) -> Self {
         let place = &plan.place;
         let frame = place.frame.map(|(end, incarnation)| {
             let tag = published.store_id.tag(place.page_number, incarnation);
@@ -299,7 +312,8 @@ impl<'a> Check<'a> {
         Self {
             published,
             plan,
-            after_seq_no,
+            after_seq_no: position.after_seq_no,
+            chained: position.chained,
             at: 0,
             frame,
             start: None,
@@ -444,10 +458,16 @@ impl<'a> Check<'a> {
         if header.seq_no <= header.prev_seq_no {
             return self.fault("a log's number does not grow");
         }
+        if header.seq_no > self.plan.place.last_seq_no {
+            return self.fault("there are more logs than the page is to have");
+        }
         self.chain = Some(header.seq_no);
         if header.seq_no > self.after_seq_no && self.start.is_none() {
             if header.prev_seq_no > self.after_seq_no {
                 return self.fault("a log is missing");
+            }
+            if self.chained && header.prev_seq_no < self.after_seq_no {
+                return self.fault("a log does not follow the one before it");
             }
             let frame_end = (frame.end - self.plan.place.offset) as usize;
             self.start = Some(ChunkStart { offset: self.at, frame: Some((frame_end, frame.tag)) });

@@ -5,14 +5,14 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{logs, open, options};
+use common::{assert_run, logs, open, options, payload};
 use tempfile::TempDir;
 use waldo_core::format::bytes::put;
 use waldo_core::format::frame::{checked_body, seal_body};
 use waldo_core::format::record::{RecordHeader, Stamp, encode};
-use waldo_core::format::seal::SealBody;
-use waldo_core::format::{FRAME_HEADER_SIZE, FrameHeader, PAGE_HEADER_SIZE, PageHeader};
-use waldo_core::{Backend, Cursor, IoMode, Options, QueryError, Recovery, Waldo};
+use waldo_core::format::seal::{IndexEntry, SealBody};
+use waldo_core::format::{FRAME_HEADER_SIZE, FrameHeader, FrameKind, PAGE_HEADER_SIZE, PageHeader};
+use waldo_core::{Backend, Cursor, IoMode, Log, Options, QueryError, Recovery, Waldo};
 
 fn buffered() -> Options {
     Options { io: IoMode::Buffered, recovery: Recovery::Fast, ..options(Backend::Threads) }
@@ -51,6 +51,18 @@ fn forge_seal_frame(page: &Path, change: impl FnOnce(&mut FrameHeader, &mut Seal
     assert!(header.encode(seed, frame));
     assert!(put(frame, FRAME_HEADER_SIZE, &body));
     std::fs::write(page, file).unwrap();
+}
+
+/// Where the last frame with logs of a page starts.
+fn last_data_frame(page: &Path) -> usize {
+    let file = std::fs::read(page).unwrap();
+    let seed = PageHeader::decode(&file).unwrap().store_id.seed();
+    let (mut offset, mut last) = (PAGE_HEADER_SIZE, None);
+    while let Some(header) = FrameHeader::decode(seed, &file[offset..]) {
+        last = if header.kind == FrameKind::Data { Some(offset) } else { last };
+        offset += header.length as usize;
+    }
+    last.unwrap()
 }
 
 /// What a store serves, opened with trust in seals.
@@ -172,4 +184,41 @@ fn a_clear_that_a_seal_keeps_to_itself_is_noticed() {
     assert_eq!(found, [10, 11, 12], "logs that follow each other");
     let Some(QueryError::Corruption(corruption)) = error else { panic!("{error:?}") };
     assert_eq!(corruption.after_seq_no, 12);
+}
+
+/// An index led behind a clear that the seal kept to itself. What was read from there had no frame
+/// before it to follow, and was served behind logs that it does not name.
+#[test]
+fn a_chunk_follows_the_one_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let waldo = open(&dir, buffered());
+    waldo.blocking_append(&logs(1, 12)).unwrap();
+    waldo.blocking_clear().unwrap();
+    let log = |seq_no, prev_seq_no| Log::new_owned(seq_no, prev_seq_no, payload(seq_no));
+    waldo.blocking_append(&[log(7, 0), log(20, 7)]).unwrap();
+    waldo.blocking_close().unwrap();
+    let page = dir.path().join(format!("{:010}.page", 0));
+    let behind_clear = last_data_frame(&page);
+    forge_seal_frame(&page, |header, seal| {
+        header.flags = 0;
+        (seal.first_prev_seq_no, seal.last_seq_no, seal.log_count) = (0, 20, 14);
+        let offset = (behind_clear / 8) as u32;
+        seal.index = vec![IndexEntry { prev_seq_no: 12, offset, frame_end: 0 }];
+    });
+    let (found, error) = read_until_error(&dir);
+    assert_run(&found, 1, 12);
+    let Some(QueryError::Corruption(corruption)) = error else { panic!("{error:?}") };
+    assert_eq!(corruption.detail, "a log does not follow the one before it");
+}
+
+/// A seal gave its page fewer logs than it has: those behind its last one were served, though the
+/// store itself said that there are none.
+#[test]
+fn a_log_behind_the_last_one_of_its_page_is_not_served() {
+    let (dir, page) = closed();
+    forge_seal(&page, |seal| (seal.last_seq_no, seal.log_count) = (2, 2));
+    let (found, error) = read_until_error(&dir);
+    assert_eq!(found, [], "the frame that the last log is in is bad");
+    let Some(QueryError::Corruption(corruption)) = error else { panic!("{error:?}") };
+    assert_eq!(corruption.detail, "there are more logs than the page is to have");
 }
