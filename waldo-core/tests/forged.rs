@@ -9,10 +9,11 @@ use common::{assert_run, logs, open, options, payload};
 use tempfile::TempDir;
 use waldo_core::format::bytes::put;
 use waldo_core::format::frame::{checked_body, seal_body};
+use waldo_core::format::meta::OpenBody;
 use waldo_core::format::record::{RecordHeader, Stamp, encode};
 use waldo_core::format::seal::{IndexEntry, SealBody};
 use waldo_core::format::{FRAME_HEADER_SIZE, FrameHeader, FrameKind, PAGE_HEADER_SIZE, PageHeader};
-use waldo_core::{Backend, Cursor, IoMode, Log, Options, QueryError, Recovery, Waldo};
+use waldo_core::{Backend, Cursor, Error, IoMode, Log, Options, QueryError, Recovery, Waldo};
 
 fn buffered() -> Options {
     Options { io: IoMode::Buffered, recovery: Recovery::Fast, ..options(Backend::Threads) }
@@ -221,4 +222,33 @@ fn a_log_behind_the_last_one_of_its_page_is_not_served() {
     assert_eq!(found, [], "the frame that the last log is in is bad");
     let Some(QueryError::Corruption(corruption)) = error else { panic!("{error:?}") };
     assert_eq!(corruption.detail, "there are more logs than the page is to have");
+}
+
+/// The first page of a store said that there were logs before it. Recovery took the log for whole,
+/// and all reading failed.
+#[test]
+fn a_first_page_with_logs_before_it_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let waldo = open(&dir, buffered());
+    waldo.blocking_append(&logs(41, 43)).unwrap();
+    waldo.blocking_close().unwrap();
+    let page = dir.path().join(format!("{:010}.page", 0));
+    forge_seal(&page, |seal| seal.trimmed_seq_no = 0);
+    let mut file = std::fs::read(&page).unwrap();
+    let seed = PageHeader::decode(&file).unwrap().store_id.seed();
+    let frame = &mut file[PAGE_HEADER_SIZE..];
+    let header = FrameHeader::decode(seed, frame).unwrap();
+    let body = checked_body(seed, &header, &frame[FRAME_HEADER_SIZE..]).unwrap();
+    let open = OpenBody { trimmed_seq_no: 0, ..OpenBody::decode(body).unwrap() };
+    let mut body = open.encode();
+    seal_body(seed, header.page_number, header.incarnation, &mut body);
+    assert!(put(frame, FRAME_HEADER_SIZE, &body));
+    let header = FrameHeader { first_prev_seq_no: 40, last_seq_no: 40, ..header };
+    assert!(header.encode(seed, frame));
+    std::fs::write(&page, file).unwrap();
+    for recovery in [Recovery::Full, Recovery::Fast] {
+        let opened = Waldo::blocking_open(dir.path(), Options { recovery, ..buffered() });
+        let Err(Error::Corruption(corruption)) = opened else { panic!("{opened:?}") };
+        assert_eq!(corruption.offset, PAGE_HEADER_SIZE as u64);
+    }
 }

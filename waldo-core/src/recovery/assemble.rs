@@ -369,8 +369,11 @@ impl Replay {
 
     /// Whether nothing from before these pages is missing: it was given up, or never was.
     fn is_complete(&self, pages: &[&OpenedPage]) -> bool {
-        let first = pages.first().is_none_or(|page| page.open.predecessor_page_number == 0);
-        first || self.cleared || self.trimmed >= self.first_prev_seq_no()
+        let is_first =
+            |page: &&OpenedPage| page.open.predecessor_page_number == 0 && page.first_tip == 0;
+        pages.first().is_none_or(is_first)
+            || self.cleared
+            || self.trimmed >= self.first_prev_seq_no()
     }
 
     fn first_prev_seq_no(&self) -> u64 {
