@@ -1,6 +1,7 @@
 //! Page files made by decisions of the fuzzer: frames that would be right, but for a twist here
 //! and there.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use arbitrary::{Result, Unstructured};
@@ -24,6 +25,10 @@ const SEAL_CAPACITY: usize = 512;
 pub struct Pages {
     pub layout: Layout,
     pub files: Vec<Vec<u8>>,
+    /// The log was truncated behind a number that no log of it has.
+    pub truncated_nowhere: bool,
+    /// The logs that frames tell of, as far as all of them count.
+    logs: BTreeSet<u64>,
 }
 
 impl PageSource for Pages {
@@ -64,7 +69,7 @@ impl Pages {
             threads: 1,
         };
         let files = vec![vec![0; PAGE_SIZE]; ring_size as usize];
-        let mut pages = Self { layout, files };
+        let mut pages = Self { layout, files, truncated_nowhere: false, logs: BTreeSet::new() };
         let mut place = Place { page_number: 1, incarnation: 1, ..Place::default() };
         let mut page = 0;
         let mut before = Place::default();
@@ -116,8 +121,8 @@ impl Pages {
                 self.control_frame(input, page, place, FrameKind::Control, control.encode())?;
                 place.tip = match control {
                     Control::Trim { .. } => tip,
-                    Control::Truncate { after_seq_no } => after_seq_no,
-                    Control::Clear => 0,
+                    Control::Truncate { after_seq_no } => self.truncate(after_seq_no),
+                    Control::Clear => self.truncate(0),
                 };
             }
             1 => place.incarnation = twisted(input, place.incarnation.wrapping_add(1))?,
@@ -125,6 +130,13 @@ impl Pages {
             _ => self.data_frame(input, page, place)?,
         }
         Ok(())
+    }
+
+    /// Makes the logs behind one void; answers the new tip.
+    fn truncate(&mut self, after_seq_no: u64) -> u64 {
+        self.truncated_nowhere |= after_seq_no != 0 && !self.logs.contains(&after_seq_no);
+        self.logs.retain(|seq_no| *seq_no <= after_seq_no);
+        after_seq_no
     }
 
     fn position(&self, place: &Place) -> u64 {
@@ -151,6 +163,7 @@ impl Pages {
             let written = record::encode(seq_no, prev, &payload, stamp, &mut body[start..]);
             assert_eq!(written, Some(record_size(len)));
             prev = seq_no;
+            self.logs.insert(seq_no);
         }
         header.count = twisted_u32(input, count)?;
         header.last_seq_no = twisted(input, prev)?;

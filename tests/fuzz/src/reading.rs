@@ -11,9 +11,6 @@ use crate::STORE_ID;
 /// Checks that logs follow each other.
 #[derive(Default)]
 pub struct Chain {
-    /// The pages were opened with trust in seals: one that keeps a clear to itself leaves logs from
-    /// before it, and only each log for itself is what somebody wrote.
-    pub trusting: bool,
     /// The last log that was served.
     pub last: Option<u64>,
     /// How many there were.
@@ -27,7 +24,7 @@ impl Chain {
         for log in chunk {
             log.validate_data().expect("a log that is served is whole");
             assert!(log.seq_no() > log.prev_seq_no(), "numbers grow");
-            if let Some(last) = self.last.filter(|_| !self.trusting) {
+            if let Some(last) = self.last {
                 assert_eq!(log.prev_seq_no(), last, "a log follows the one before it");
             }
             self.last = Some(log.seq_no());
@@ -43,13 +40,12 @@ pub fn read_all(
     source: &dyn PageSource,
     recovered: &Recovered,
     appetite: Appetite,
-    trusting: bool,
 ) -> (Chain, Option<QueryError>) {
     let pool = Pool::new(1, 1, 4096, false).expect("memory");
     let published = Published::new(STORE_ID, pool, 1, recovered);
     let read_pool = ReadPool::new(1 << 22);
     let mut position = Position::after(&published, recovered.trimmed);
-    let mut chain = Chain { trusting, ..Chain::default() };
+    let mut chain = Chain::default();
     for _ in 0..100_000 {
         let step = match reader::next(&published, &mut position, appetite) {
             Ok(Step::Read(plan)) => {
