@@ -117,6 +117,10 @@ fn a_seal_that_makes_no_sense_is_not_trusted() {
         assert_eq!(read(&dir), Ok(vec![1, 2, 3]));
     }
     let (dir, page) = closed();
+    forge_seal(&page, |seal| seal.log_count = 0);
+    let waldo = Waldo::blocking_open(dir.path(), buffered()).unwrap();
+    assert_eq!(waldo.recovery_report().log_count, 3, "logs that it has and does not count");
+    let (dir, page) = closed();
     forge_seal(&page, |_| {});
     let waldo = Waldo::blocking_open(dir.path(), buffered()).unwrap();
     assert_eq!(waldo.recovery_report().sealed_page_count, 1, "a seal that is right is trusted");
@@ -251,4 +255,22 @@ fn a_first_page_with_logs_before_it_is_damaged() {
         let Err(Error::Corruption(corruption)) = opened else { panic!("{opened:?}") };
         assert_eq!(corruption.offset, PAGE_HEADER_SIZE as u64);
     }
+}
+
+/// A seal had its page begin with smaller numbers than the page before ends with. Logs of that one
+/// were served, although they come after the newest log of the store.
+#[test]
+fn a_seal_that_contradicts_the_start_of_its_page_is_not_trusted() {
+    let dir = tempfile::tempdir().unwrap();
+    let waldo = open(&dir, buffered());
+    waldo.blocking_append(&logs(1, 9000)).unwrap();
+    waldo.blocking_close().unwrap();
+    let second = dir.path().join(format!("{:010}.page", 1));
+    forge_seal(&second, |seal| {
+        (seal.first_prev_seq_no, seal.last_seq_no, seal.log_count) = (0, 1, 1);
+        seal.index.clear();
+    });
+    let (found, error) = read_until_error(&dir);
+    assert_eq!(error, None);
+    assert_run(&found, 1, 9000);
 }

@@ -128,17 +128,19 @@ impl<'a> Frames<'a> {
         Ok(frame.unwrap_or(Next::End { torn: true }))
     }
 
-    /// The page's seal, if it belongs to this use and tells the whole story.
-    pub fn seal(&mut self, page_number: u64) -> io::Result<Option<SealBody>> {
+    /// The seal of the page that starts with an open frame, if it belongs to this use and tells the
+    /// whole story.
+    pub fn seal(&mut self, open: &FrameHeader) -> io::Result<Option<SealBody>> {
         let Some(header) = self.decode(self.layout.seal_offset)? else { return Ok(None) };
         let belongs = header.kind == FrameKind::Seal
-            && header.page_number == page_number
+            && header.page_number == open.page_number
             && header.flags & SEAL_FLAG_SCAN == 0;
         if !belongs {
             return Ok(None);
         }
         let body = self.body(&header)?.and_then(|body| SealBody::decode(&body));
-        Ok(body.filter(|seal| seal.end <= self.layout.seal_offset && makes_sense(seal)))
+        let tip = open.first_prev_seq_no;
+        Ok(body.filter(|seal| seal.end <= self.layout.seal_offset && makes_sense(seal, tip)))
     }
 
     /// The first place from `offset` on, and before `limit`, that starts as a frame does.
@@ -246,8 +248,9 @@ impl<'a> Frames<'a> {
     }
 }
 
-/// Whether a seal may be that of a page: its places lie among the page's frames, in order.
-fn makes_sense(seal: &SealBody) -> bool {
+/// Whether a seal may be that of a page at whose start the tip was this: its logs go on from there,
+/// and its places lie among the page's frames, in order.
+fn makes_sense(seal: &SealBody, tip: u64) -> bool {
     let frames = PAGE_HEADER_SIZE as u64..seal.end;
     let within = |entry: &IndexEntry| {
         let (offset, frame_end) = (u64::from(entry.offset) * 8, u64::from(entry.frame_end) * 8);
@@ -255,7 +258,10 @@ fn makes_sense(seal: &SealBody) -> bool {
         frames.contains(&offset) && (frame_end == 0 || in_frame)
     };
     let numbers = seal.last_seq_no.checked_sub(seal.first_prev_seq_no);
-    numbers.is_some_and(|numbers| seal.log_count <= numbers)
+    // An empty log goes on from anywhere.
+    (seal.first_prev_seq_no == tip || tip == 0)
+        && numbers.is_some_and(|numbers| seal.log_count <= numbers)
+        && (seal.log_count == 0) == (numbers == Some(0))
         && seal.log_count <= seal.end / RECORD_HEADER_SIZE as u64
         && !frames.is_empty()
         && seal.index.iter().all(within)

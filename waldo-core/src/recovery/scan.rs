@@ -178,7 +178,7 @@ impl<'a> Scan<'a> {
         let Some((header, open)) = self.frames.opening()? else { return Ok(None) };
         let mut walk = Walk::new(self.page, &header, open, self.layout);
         if self.layout.recovery == Recovery::Fast
-            && let Some(seal) = self.frames.seal(header.page_number)?
+            && let Some(seal) = self.frames.seal(&header)?
         {
             walk.trust(seal, self.layout);
         }
