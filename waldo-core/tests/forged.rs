@@ -10,10 +10,12 @@ use tempfile::TempDir;
 use waldo_core::format::bytes::put;
 use waldo_core::format::frame::{checked_body, seal_body};
 use waldo_core::format::meta::OpenBody;
-use waldo_core::format::record::{RecordHeader, Stamp, encode};
+use waldo_core::format::record::{RecordHeader, Stamp, encode, retag_all};
 use waldo_core::format::seal::{IndexEntry, SealBody};
 use waldo_core::format::{FRAME_HEADER_SIZE, FrameHeader, FrameKind, PAGE_HEADER_SIZE, PageHeader};
-use waldo_core::{Backend, Cursor, Error, IoMode, Log, Options, QueryError, Recovery, Waldo};
+use waldo_core::{
+    Backend, CorruptionPolicy, Cursor, Error, IoMode, Log, Options, QueryError, Recovery, Waldo,
+};
 
 fn buffered() -> Options {
     Options { io: IoMode::Buffered, recovery: Recovery::Fast, ..options(Backend::Threads) }
@@ -54,6 +56,33 @@ fn forge_seal_frame(page: &Path, change: impl FnOnce(&mut FrameHeader, &mut Seal
     std::fs::write(page, file).unwrap();
 }
 
+/// Gives all frames of a page, up to its seal, another page number, and the checksums that go with it.
+fn renumber(page: &Path, number: u64) {
+    let mut file = std::fs::read(page).unwrap();
+    let page_header = PageHeader::decode(&file).unwrap();
+    let store = page_header.store_id;
+    let frames = &mut file[..page_header.seal_offset() as usize];
+    let mut offset = PAGE_HEADER_SIZE;
+    while let Some(header) = FrameHeader::decode(store.seed(), &frames[offset..]) {
+        let length = header.length as usize;
+        let frame = &mut frames[offset..offset + length];
+        let body = &mut frame[FRAME_HEADER_SIZE..];
+        let (old, new) = (header.page_number, number);
+        if header.kind == FrameKind::Data {
+            let (old, new) =
+                (store.tag(old, header.incarnation), store.tag(new, header.incarnation));
+            retag_all(old, new, header.count as usize, body);
+        } else {
+            let mut renumbered = checked_body(store.seed(), &header, body).unwrap().to_vec();
+            seal_body(store.seed(), new, header.incarnation, &mut renumbered);
+            assert!(put(body, 0, &renumbered));
+        }
+        assert!(FrameHeader { page_number: new, ..header }.encode(store.seed(), frame));
+        offset += length;
+    }
+    std::fs::write(page, file).unwrap();
+}
+
 /// Where the last frame with logs of a page starts.
 fn last_data_frame(page: &Path) -> usize {
     let file = std::fs::read(page).unwrap();
@@ -75,6 +104,11 @@ fn read(dir: &TempDir) -> Result<Vec<u64>, QueryError> {
 /// What a store serves, opened with trust in seals, up to its end or to the error.
 fn read_until_error(dir: &TempDir) -> (Vec<u64>, Option<QueryError>) {
     let waldo = Waldo::blocking_open(dir.path(), buffered()).unwrap();
+    read_store(&waldo)
+}
+
+/// What a store serves, up to its end or to the error.
+fn read_store(waldo: &Waldo) -> (Vec<u64>, Option<QueryError>) {
     let tip = waldo.blocking_metadata().unwrap().prev_seq_no;
     let mut stream = waldo.stream(Cursor::Trim);
     let mut found = Vec::new();
@@ -273,4 +307,30 @@ fn a_seal_that_contradicts_the_start_of_its_page_is_not_trusted() {
     let (found, error) = read_until_error(&dir);
     assert_eq!(error, None);
     assert_run(&found, 1, 9000);
+}
+
+/// A page had the number of the one before it, which it named as its predecessor. Cutting the damage
+/// away left both in the log, and a reader went from one to the other and back for ever.
+#[test]
+fn a_page_does_not_follow_one_of_its_own_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let waldo = open(&dir, buffered());
+    waldo.blocking_append(&logs(1, 9000)).unwrap();
+    waldo.blocking_close().unwrap();
+    renumber(&dir.path().join(format!("{:010}.page", 1)), 1);
+    let options = Options { recovery: Recovery::Full, ..buffered() };
+    let refused = Waldo::blocking_open(dir.path(), options);
+    assert!(matches!(refused, Err(Error::Corruption(_))), "{refused:?}");
+    let options = Options { corruption: CorruptionPolicy::Truncate, ..options };
+    let waldo = Waldo::blocking_open(dir.path(), options).unwrap();
+    let report = waldo.recovery_report().clone();
+    assert!(report.cut.is_some() && !report.quarantined.is_empty(), "{report:?}");
+    assert_eq!(report.page_count, 1);
+    let (found, error) = read_store(&waldo);
+    assert_eq!(error, None);
+    assert_run(&found, 1, report.log_count);
+    waldo.blocking_append_assigned(&["one more"]).unwrap();
+    waldo.blocking_close().unwrap();
+    let waldo = open(&dir, buffered());
+    assert_eq!(waldo.recovery_report().prev_seq_no, report.prev_seq_no + 1, "what was cut is cut");
 }

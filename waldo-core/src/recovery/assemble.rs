@@ -105,8 +105,8 @@ struct Chain<'a> {
     stale: Vec<&'a OpenedPage>,
     /// Frames outside the frames of all pages.
     others: Vec<(u32, Evidence)>,
-    /// Two pages that claim the same number.
-    duplicate: Option<u32>,
+    /// Pages that claim the number of another one, with the smaller incarnation of the two.
+    duplicates: Vec<(u32, u64)>,
 }
 
 impl<'a> Chain<'a> {
@@ -114,16 +114,17 @@ impl<'a> Chain<'a> {
         let mut opened: Vec<&OpenedPage> =
             scans.iter().filter_map(|scan| scan.opened.as_ref()).collect();
         opened.sort_by_key(|page| page.content.number);
-        let duplicate = opened
+        let duplicates = opened
             .windows(2)
-            .find(|pair| pair[0].content.number == pair[1].content.number)
-            .map(|pair| pair[1].content.page);
+            .filter(|pair| pair[0].content.number == pair[1].content.number)
+            .map(|pair| (pair[1].content.page, pair[0].incarnation.min(pair[1].incarnation)))
+            .collect();
         let others = scans
             .iter()
             .flat_map(|scan| scan.others.iter().map(move |other| (scan.page, *other)))
             .collect();
         let (pages, stale) = link(opened);
-        Self { pages, stale, others, duplicate }
+        Self { pages, stale, others, duplicates }
     }
 
     /// The pages behind the end of the chain, in runs that follow each other.
@@ -188,7 +189,9 @@ impl<'a> Chain<'a> {
             after_seq_no: place.map_or(0, |last| last.tip),
             detail,
         };
-        if let Some(page) = self.duplicate {
+        // Where one of the two was cut off, what was written since has a larger incarnation.
+        let duplicate = self.duplicates.iter().find(|(_, by)| *by >= incarnation);
+        if let Some(&(page, _)) = duplicate {
             let detail = "two page files carry the same page number";
             return Some(Corruption { page, offset: PAGE_HEADER_SIZE as u64, ..at(detail) });
         }
@@ -338,6 +341,7 @@ fn link(sorted: Vec<&OpenedPage>) -> (Vec<&OpenedPage>, Vec<&OpenedPage>) {
 /// Whether a page goes on where another one ends.
 pub(crate) fn follows(last: &OpenedPage, next: &OpenedPage) -> bool {
     next.open.predecessor_page_number == last.content.number
+        && next.content.number > last.content.number
         && next.open.predecessor_end == last.content.end
         && next.first_tip == last.tip
         && next.first_incarnation >= last.incarnation
