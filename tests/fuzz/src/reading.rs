@@ -63,5 +63,5 @@ pub fn read_all(
             Err(error) => return (chain, Some(error)),
         }
     }
-    panic!("a reader does not come forward: {position:?}");
+    panic!("a reader does not come forward: {position:?} in {recovered:?}");
 }
