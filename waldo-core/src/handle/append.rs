@@ -9,6 +9,7 @@ use crate::error::AppendError;
 use crate::format::record::record_size;
 use crate::log::Log;
 use crate::memory::pool::Purpose;
+use crate::sync::oneshot;
 use crate::worker::shared::Lane;
 
 /// How logs are appended.

@@ -10,6 +10,7 @@ use crate::error::{Error, QueryError};
 use crate::memory::ReadPool;
 use crate::memory::read_pool::LARGE_READ;
 use crate::reader::Appetite;
+use crate::sync::oneshot;
 use crate::worker::shared::Lane;
 use crate::worker::ticket::Reservation;
 

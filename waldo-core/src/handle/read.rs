@@ -13,7 +13,7 @@ use crate::error::QueryError;
 use crate::memory::read_pool::SMALL_READ;
 use crate::memory::{ReadBuffer, ReadPool};
 use crate::reader::{self, Appetite, Plan, Position, Step};
-use crate::sync::spin_loop;
+use crate::sync::{oneshot, spin_loop};
 use crate::worker::cold::{ColdRead, ReadDone};
 
 /// Where to read from.

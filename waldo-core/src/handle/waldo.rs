@@ -16,6 +16,7 @@ use crate::memory::ReadPool;
 use crate::options::Options;
 use crate::published::Published;
 use crate::recovery::RecoveryReport;
+use crate::sync::oneshot;
 use crate::worker::{self, Shared, Started, Thread};
 
 /// A handle to an open store.

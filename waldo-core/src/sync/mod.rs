@@ -9,9 +9,14 @@
 //! ```
 //!
 //! Reference counts stay those of the standard library.
+//!
+//! Under `cfg(waldo_tsan)` the library itself is built with ThreadSanitizer (`tests/races`), and
+//! what that cannot follow is replaced.
 
 #[cfg(waldo_loom)]
 mod model;
+#[cfg(waldo_tsan)]
+pub(crate) mod oneshot;
 
 #[cfg(all(test, waldo_loom))]
 pub(crate) use model::check;
@@ -20,6 +25,8 @@ pub(crate) use model::{
     ArcSwapOption, ArrayQueue, Event, Mutex, RwLock, SegQueue, atomic, spin_loop, thread,
 };
 
+#[cfg(not(waldo_tsan))]
+pub(crate) use ::oneshot;
 #[cfg(not(waldo_loom))]
 pub(crate) use {
     arc_swap::ArcSwapOption,

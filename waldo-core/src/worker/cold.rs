@@ -3,6 +3,7 @@
 use crate::driver::{Completion, Driver, Io, Request};
 use crate::engine::ENGINE_ID_BITS;
 use crate::memory::ReadBuffer;
+use crate::sync::oneshot;
 
 /// A read, on its way to the worker.
 pub(crate) struct ColdRead {
