@@ -303,6 +303,10 @@ impl<'a> Session<'a> {
         let manages = std::mem::take(&mut results.manages);
         results.outstanding -= appends.len() + manages.len();
         drop(results);
+        let (durable, tip) = (self.published.progress.durable(), self.published.progress.tip());
+        if durable > tip {
+            return Err(format!("logs up to {durable} are called durable, but the tip is {tip}"));
+        }
         for (number, result, durable) in appends {
             match result {
                 Ok(appended) => {
@@ -726,6 +730,7 @@ impl<'a> Session<'a> {
         summary.crashes += 1;
         self.settle(summary)?;
         let poisoned = self.published.progress.poison().is_some();
+        let durable = self.published.progress.durable();
         let trimmed_max = self
             .published
             .catalog
@@ -753,6 +758,9 @@ impl<'a> Session<'a> {
         let (tip, trimmed) = (first.recovered.tip, first.recovered.trimmed);
         if trimmed > trimmed_max && trimmed > tip {
             return Err(format!("logs up to {trimmed} are gone, only {trimmed_max} were given up"));
+        }
+        if tip < durable && !self.model.was_truncated() {
+            return Err(format!("logs up to {durable} were called durable, but the tip is {tip}"));
         }
         let found = read_recovered(self.setup, &disk, &first)?;
         let power = crash == Crash::Power || poisoned;
