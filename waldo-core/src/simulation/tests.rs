@@ -12,16 +12,23 @@ use crate::memory::Pool;
 use crate::options::Recovery;
 use crate::published::Published;
 
-/// Seeds that run with every test. `make sim` runs more.
-const SEEDS: u64 = 10_000;
+/// Seeds that run with every test. `make sim` runs more; WALDO_SEEDS says how many where these take
+/// too long.
+fn seeds() -> u64 {
+    const SEEDS: u64 = 10_000;
+
+    let wanted = std::env::var("WALDO_SEEDS").ok().and_then(|wanted| wanted.parse().ok());
+    wanted.unwrap_or(SEEDS)
+}
 
 #[test]
 fn no_seed_loses_invents_or_tears_a_log() {
     let threads = std::thread::available_parallelism().map_or(2, usize::from) as u64;
+    let seeds = seeds();
     let summaries: Vec<Summary> = std::thread::scope(|scope| {
         let worker = |first: u64| {
             let mut sum = Summary::default();
-            for seed in (first..SEEDS).step_by(threads as usize) {
+            for seed in (first..seeds).step_by(threads as usize) {
                 match run(seed) {
                     Ok(summary) => sum += summary,
                     Err(violation) => panic!("seed {seed}: {violation}"),
@@ -39,9 +46,9 @@ fn no_seed_loses_invents_or_tears_a_log() {
     }
     println!("{sum:?}");
     // The simulation must reach what it is there for.
-    assert!(sum.crashes > SEEDS && sum.torn > SEEDS / 20, "too few crashes: {sum:?}");
-    assert!(sum.reads > SEEDS && sum.corruptions > SEEDS / 20, "too few reads: {sum:?}");
-    assert!(sum.poisoned > 0 && sum.closes > SEEDS / 10, "too few closes: {sum:?}");
+    assert!(sum.crashes > seeds && sum.torn > seeds / 20, "too few crashes: {sum:?}");
+    assert!(sum.reads > seeds && sum.corruptions > seeds / 20, "too few reads: {sum:?}");
+    assert!(sum.poisoned > 0 && sum.closes > seeds / 10, "too few closes: {sum:?}");
 }
 
 /// What seeds found that no 10,000 others did.
