@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{assert_run, logs, numbers, open, options};
+use common::{assert_run, logs, numbers, open, options, payload};
 use waldo_core::{
     Backend, CorruptionPolicy, Cursor, Error, IoMode, Options, QueryError, Recovery, Waldo,
 };
@@ -20,6 +20,7 @@ on_both_backends!(
     damaged_logs_are_refused_or_cut,
     buffered_and_direct,
     stores_that_were_not_closed,
+    what_was_dropped_stays_gone,
 );
 
 fn page(dir: &Path, page: u32) -> std::path::PathBuf {
@@ -506,5 +507,41 @@ fn stores_that_were_not_closed(options: Options) {
         }
         let copied = open(&copy, options);
         copied.blocking_append(&logs(tip + 1, tip + 1)).unwrap();
+    }
+}
+
+/// The page files as a kill of the process would leave them now.
+fn killed(dir: &tempfile::TempDir, options: Options) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for at in 0..options.ring_size.unwrap() {
+        std::fs::copy(page(dir.path(), at), page(copy.path(), at)).unwrap();
+    }
+    copy
+}
+
+/// A torn frame was dropped, but left where it was. A later write, torn in its turn, supplied just the
+/// bytes that had been missing: logs that nobody had been told of were back, and those that had taken
+/// their place were gone.
+fn what_was_dropped_stays_gone(options: Options) {
+    let dir = tempfile::tempdir().unwrap();
+    let waldo = open(&dir, options);
+    for at in 0..40 {
+        waldo.blocking_append(&logs(at * 10 + 1, at * 10 + 10)).unwrap();
+    }
+    let missing = payload(400);
+    for recovery in [Recovery::Full, Recovery::Fast] {
+        let options = Options { recovery, ..options };
+        let torn = killed(&dir, options);
+        let path = page(torn.path(), 0);
+        let bytes = std::fs::read(&path).unwrap();
+        let offset = bytes.windows(missing.len()).rposition(|window| window == missing).unwrap();
+        write_at(&path, offset as u64, &vec![0; missing.len()]);
+        // Nothing is appended: the open itself has to see to it.
+        let (waldo, report) = Waldo::blocking_open_with_report(torn.path(), options).unwrap();
+        assert!(report.dropped.is_some(), "{report:?}");
+        let again = killed(&torn, options);
+        drop(waldo);
+        write_at(&page(again.path(), 0), offset as u64, &missing);
+        assert_run(&read_all(&open(&again, options)), 1, 390);
     }
 }
