@@ -212,7 +212,9 @@ impl<'a> Chain<'a> {
         log.trimmed = log.first_prev_seq_no();
         log.beheaded = true;
         let missing = first.open.predecessor_page_number;
-        let durable = self.pages.iter().map(|page| page.durable_through).max().unwrap_or(0);
+        let chained = self.pages.iter().map(|page| page.durable_through);
+        let own = self.others.iter().filter(|(_, other)| other.page_number == missing);
+        let durable = chained.chain(own.map(|(_, other)| other.durable_through)).max().unwrap_or(0);
         // Where nothing of the page was promised, it was overwritten without ceremony.
         let promised = durable > position(missing, layout.page_size, 0);
         promised.then_some(Corruption {
