@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 SEEDS ?= 100000
 FIRST ?= 0
 
-.PHONY: demo test fmt clippy doc unit python sim deny install header abi bench torture fuzz
+.PHONY: demo test fmt clippy doc unit python sim deny install header abi bench torture fuzz races
 
 # Appends a file line by line, durably, with 1,000 streams tailing it; is killed half way, recovers,
 # and goes on.
@@ -51,6 +51,11 @@ torture:
 # in all.
 fuzz:
 	sh tests/fuzz/run.sh
+
+# Races, memory errors and leaks of the library: loom, AddressSanitizer, ThreadSanitizer, valgrind.
+# ONLY: some of them, for example make races ONLY="thread valgrind".
+races:
+	ONLY="$(ONLY)" sh tests/races/run.sh
 
 # Licences, advisories and duplicate versions of dependencies (cargo install cargo-deny).
 deny:
