@@ -22,10 +22,6 @@ triple=$(rustc -vV | sed -n 's/^host: //p')
 started=$(date +%s)
 failed=0
 
-# For tests: as fast to build as they run fast enough, and stacks with lines.
-export CARGO_PROFILE_TEST_OPT_LEVEL=1
-export CARGO_PROFILE_TEST_DEBUG=line-tables-only
-
 # Seconds that are left.
 left() {
     echo $((${TORTURE_SECONDS:-86400} - $(date +%s) + started))
