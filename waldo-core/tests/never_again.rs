@@ -267,7 +267,7 @@ fn a_log_behind_the_first_read_is_found(options: Options) {
     for recovery in [Recovery::Full, Recovery::Fast] {
         let waldo = open(&dir, Options { recovery, ..options });
         for seq_no in (1..30_000).step_by(2_999).chain(29_990..=30_010) {
-            for wait in [true, false] {
+            for wait in [false, true] {
                 let found = waldo.blocking_query(Cursor::From(seq_no), wait).unwrap();
                 let first = found.iter().next().map(|log| log.seq_no());
                 assert_eq!(first, Some(seq_no), "{recovery:?}");

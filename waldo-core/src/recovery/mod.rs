@@ -9,6 +9,8 @@ pub mod assemble;
 pub(crate) mod frames;
 mod report;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::io;
