@@ -3,7 +3,7 @@
 use std::io;
 
 use super::frames::{Content, End, Frames, Next};
-use super::{Layout, PageSource, assemble, follows, scan_all, scan_page};
+use super::{Assembled, Layout, PageSource, assemble, count_logs, follows, scan_all, scan_page};
 use crate::format::frame::{position, seal_body};
 use crate::format::meta::{Control, OpenBody};
 use crate::format::record::{Stamp, encode, record_size};
@@ -189,6 +189,42 @@ fn logs_follow_each_other_to_the_last_byte() {
         let header = FrameHeader { length, ..header };
         assert_eq!(takes_in(&aligned, &end, &bytes_of(&header, &body)), is_good, "{length}");
     }
+    let (header, body) = data(&end, &[424]);
+    assert!(takes_in(&aligned, &end, &bytes_of(&header, &body)));
+    assert!(!takes_in(&aligned, &end, &bytes_of(&FrameHeader { length: 1024, ..header }, &body)));
+}
+
+#[test]
+fn the_next_frame_is_expected_behind_the_last() {
+    let end = end();
+    let (header, body) = data(&end, &[5, 5]);
+    let mut pages = Pages::blank(1);
+    pages.put(0, end.offset, &bytes_of(&header, &body));
+    let layout = layout();
+    let Next::Frame(frame) = Frames::new(&pages, &layout, 0).next(&end).unwrap() else { panic!() };
+    let behind = End { offset: end.offset + header.length, tip: 12, log_count: 12, ..end };
+    assert_eq!(frame.end(&end), behind);
+}
+
+#[test]
+fn a_page_starts_with_an_open_frame() {
+    let opens = |header: FrameHeader, body: Vec<u8>| {
+        let mut pages = Pages::blank(1);
+        pages.put(0, START, &framed(header, body));
+        scan_page(&pages, &layout(), 0).unwrap().opened.is_some()
+    };
+    let end = End { offset: START, ..end() };
+    let body = OpenBody {
+        predecessor_page_number: 6,
+        predecessor_end: START,
+        predecessor_incarnation: 1,
+        trimmed_seq_no: 0,
+    };
+    let body = body.encode();
+    assert!(opens(header(FrameKind::Open, &end, 0), body.clone()));
+    assert!(opens(header(FrameKind::Open, &end, SEAL - START), body.clone()));
+    assert!(!opens(header(FrameKind::Open, &end, SEAL - START + 8), body.clone()));
+    assert!(!opens(header(FrameKind::Control, &end, 0), body));
 }
 
 #[test]
@@ -221,7 +257,7 @@ fn a_change_to_the_log_fits_its_tip() {
 #[test]
 fn reading_may_start_at_every_frame_and_at_logs_that_are_far_apart() {
     let end = end();
-    let lens = [100, 100, 10, 300, 7, 7, 200, 0, 40, 40, 40, 40, 40];
+    let lens = [300, 100, 100, 10, 300, 7, 7, 200, 0, 40, 40, 40, 40, 40];
     let (header, body) = data(&end, &lens);
     let mut pages = Pages::blank(1);
     pages.put(0, end.offset, &bytes_of(&header, &body));
@@ -391,14 +427,15 @@ fn two_pages() -> (Pages, End, End) {
     (pages, first, second)
 }
 
+fn recover(pages: &Pages, recovery: Recovery) -> Assembled {
+    let layout = Layout { recovery, ring_size: pages.0.len() as u32, ..layout() };
+    let scans = scan_all(pages, &layout).unwrap();
+    assemble(pages, &layout, &scans, 0).unwrap()
+}
+
 #[test]
 fn a_report_tells_what_was_found() {
     let (mut pages, first, second) = two_pages();
-    let recover = |pages: &Pages, recovery| {
-        let layout = Layout { recovery, ..layout() };
-        let scans = scan_all(pages, &layout).unwrap();
-        assemble(pages, &layout, &scans, 0).unwrap()
-    };
     let found = recover(&pages, Recovery::Full);
     let report = &found.report;
     assert_eq!((report.page_count, report.sealed_page_count), (2, 0));
@@ -452,11 +489,7 @@ fn a_report_tells_what_was_found() {
 
 #[test]
 fn a_store_that_nobody_wrote_to_needs_no_repair() {
-    let found = |pages: &Pages| {
-        let scans = scan_all(pages, &layout()).unwrap();
-        assemble(pages, &layout(), &scans, 0).unwrap()
-    };
-    let blank = found(&Pages::blank(2));
+    let blank = recover(&Pages::blank(2), Recovery::Full);
     assert!(!blank.recovered.repair && blank.report.dropped.is_none());
     // The start of a frame that was never completed, or what followed a start that is lost.
     let whole = two_pages().0;
@@ -464,7 +497,7 @@ fn a_store_that_nobody_wrote_to_needs_no_repair() {
         let mut pages = Pages::blank(2);
         let from = START as usize + kept.start;
         pages.put(0, from as u64, &whole.0[0][from..START as usize + kept.end]);
-        let found = found(&pages);
+        let found = recover(&pages, Recovery::Full);
         assert!(found.recovered.repair && found.recovered.pages.is_empty(), "{kept:?}");
     }
 }
@@ -487,4 +520,130 @@ fn a_page_follows_in_every_respect() {
     let mut later = second;
     later.first_incarnation += 1;
     assert!(follows(&first, &later));
+}
+
+#[test]
+fn two_pages_of_one_number_are_damage() {
+    let (mut pages, ..) = two_pages();
+    pages.0[1] = pages.0[0].clone();
+    let corruption = recover(&pages, Recovery::Full).damage.unwrap().corruption;
+    assert_eq!((corruption.page, corruption.offset), (1, START));
+}
+
+#[test]
+fn what_comes_before_a_lost_page_was_promised_or_not() {
+    let nothing = End { incarnation: 3, ..End::default() };
+    let lost = End { page_number: 1, offset: START + 200, tip: 5, ..nothing };
+    let with = |durable_through| {
+        let mut pages = Pages::blank(2);
+        let end = put_open(&mut pages, 1, 2, &lost);
+        put_logs(&mut pages, 1, &end, 4, durable_through);
+        recover(&pages, Recovery::Full)
+    };
+    let start = position(1, PAGE_SIZE, 0);
+    for durable_through in [0, start - 8, start] {
+        let found = with(durable_through);
+        assert!(found.damage.is_none() && found.recovered.lossy, "{durable_through}");
+        assert_eq!(found.report.after_seq_no, 5);
+    }
+    for durable_through in [start + 8, start + START + 200] {
+        let damage = with(durable_through).damage.unwrap();
+        assert!(damage.beheaded, "{durable_through}");
+        assert_eq!((damage.corruption.page, damage.corruption.offset), (1, START));
+    }
+    // Nothing is missing where the log was cleared since.
+    let mut pages = Pages::blank(2);
+    let end = put_open(&mut pages, 1, 2, &lost);
+    let clear = header(FrameKind::Control, &end, 0);
+    let clear = FrameHeader { durable_through: start + 8, ..clear };
+    pages.put(1, end.offset, &framed(clear, Control::Clear.encode()));
+    let found = recover(&pages, Recovery::Full);
+    assert!(found.damage.is_none() && !found.recovered.lossy);
+}
+
+#[test]
+fn what_no_frame_promises_is_unvouched() {
+    let (mut pages, first, second) = two_pages();
+    let parts = |pages: &Pages| {
+        let found = recover(pages, Recovery::Full).unvouched;
+        found.into_iter().map(|part| (part.page, part.bytes)).collect::<Vec<_>>()
+    };
+    let later = (1, START..second.offset);
+    assert_eq!(parts(&pages), [(0, START..first.offset), later.clone()]);
+    let behind = put_logs(&mut pages, 1, &second, 1, position(1, PAGE_SIZE, first.offset));
+    assert_eq!(parts(&pages), [(1, START..behind.offset)]);
+    let last = put_logs(&mut pages, 1, &behind, 1, position(2, PAGE_SIZE, second.offset));
+    assert_eq!(parts(&pages), [(1, second.offset..last.offset)]);
+}
+
+#[test]
+fn leftovers_are_summed_up_by_use_and_incarnation() {
+    let mut pages = Pages::blank(1);
+    let mut at = end();
+    for (page_number, incarnation) in [(7, 3), (7, 4), (7, 3), (6, 3)] {
+        at = put_logs(&mut pages, 0, &End { page_number, incarnation, ..at }, 2, 0);
+    }
+    let others = scan_page(&pages, &layout(), 0).unwrap().others;
+    let sums = others.iter().map(|other| (other.page_number, other.incarnation, other.count));
+    assert_eq!(sums.collect::<Vec<_>>(), [(7, 3, 2), (7, 4, 1), (6, 3, 1)]);
+}
+
+#[test]
+fn logs_are_counted_up_to_a_place() {
+    let (pages, first, _) = two_pages();
+    let content = scan_page(&pages, &layout(), 0).unwrap().opened.unwrap().content;
+    let (_, three) = data(&End::default(), &[20; 3]);
+    let before = first.offset - (FRAME_HEADER_SIZE + three.len()) as u64;
+    let count = |end, seq_no| count_logs(&pages, &layout(), &content, end, seq_no).unwrap();
+    assert_eq!((count(before, 9), count(first.offset, 9), count(first.offset, 4)), (2, 5, 4));
+}
+
+/// The number of the first log is the store's choice; what came before it is nothing.
+#[test]
+fn a_log_begins_where_its_first_number_says() {
+    let mut pages = Pages::blank(2);
+    let end = put_open(&mut pages, 0, 1, &End { incarnation: 3, ..End::default() });
+    let end = put_logs(&mut pages, 0, &End { tip: 100, ..end }, 2, 0);
+    let body = SealBody {
+        end: end.offset,
+        first_prev_seq_no: 100,
+        last_seq_no: 102,
+        log_count: 2,
+        trimmed_seq_no: 0,
+        incarnations: vec![(START, 3)],
+        index: vec![],
+    };
+    let seal = header(FrameKind::Seal, &End { offset: SEAL, ..end }, 0);
+    pages.put(0, SEAL, &framed(seal, body.encode()));
+    for recovery in [Recovery::Full, Recovery::Fast] {
+        let report = recover(&pages, recovery).report;
+        assert_eq!((report.after_seq_no, report.log_count, report.prev_seq_no), (100, 2, 102));
+    }
+}
+
+/// Pages that were being reused when the machine stopped lie before those that need nothing from
+/// them.
+#[test]
+fn the_log_starts_anew_where_nothing_before_is_needed() {
+    let nothing = End { incarnation: 3, ..End::default() };
+    let mut pages = Pages::blank(3);
+    let end = put_open(&mut pages, 0, 1, &nothing);
+    put_logs(&mut pages, 0, &end, 5, 0);
+    let lost = End { page_number: 2, offset: START + 200, tip: 9, ..nothing };
+    let end = put_open(&mut pages, 1, 3, &lost);
+    let trim =
+        framed(header(FrameKind::Control, &end, 0), Control::Trim { up_to_seq_no: 9 }.encode());
+    pages.put(1, end.offset, &trim);
+    let end = End { offset: end.offset + trim.len() as u64, ..end };
+    let end = put_logs(&mut pages, 1, &end, 3, 0);
+    let report = recover(&pages, Recovery::Full).report;
+    assert_eq!((report.after_seq_no, report.prev_seq_no, report.page_count), (9, 12, 1));
+    assert!(report.dropped.is_none());
+    // A page behind that counts on more than there is.
+    let lost = End { page_number: 4, offset: START + 200, tip: 20, ..end };
+    let newest = put_open(&mut pages, 2, 5, &lost);
+    put_logs(&mut pages, 2, &newest, 1, position(4, PAGE_SIZE, START + 200));
+    let damage = recover(&pages, Recovery::Full).damage.unwrap();
+    assert_eq!((damage.corruption.page, damage.corruption.offset), (1, end.offset));
+    assert_eq!(damage.pages, [(2, 5)]);
 }
