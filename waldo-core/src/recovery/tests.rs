@@ -474,8 +474,9 @@ fn a_report_tells_what_was_found() {
     assert_eq!((dropped.page, dropped.offset, dropped.frame_count), (1, second.offset, 2));
     assert_eq!((report.log_count, report.prev_seq_no), (9, 9));
 
-    // One of them says that what is missing had been durable.
-    put_logs(&mut pages, 1, &behind, 2, position(2, PAGE_SIZE, torn.offset));
+    // One of them says that what is missing had been durable; there are others, too.
+    let last = put_logs(&mut pages, 1, &behind, 2, position(2, PAGE_SIZE, torn.offset));
+    put_logs(&mut pages, 1, &End { incarnation: 4, ..last }, 1, 0);
     let found = recover(&pages, Recovery::Full);
     let damage = found.damage.unwrap();
     assert_eq!((damage.corruption.page, damage.corruption.offset), (1, second.offset));
