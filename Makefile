@@ -11,6 +11,7 @@ SEEDS ?= 100000
 FIRST ?= 0
 
 .PHONY: demo test fmt clippy doc unit python sim deny install header abi bench torture fuzz races
+.PHONY: demo test fmt clippy doc unit python sim deny install header abi bench torture planted fuzz
 
 # Appends a file line by line, durably, with 1,000 streams tailing it; is killed half way, recovers,
 # and goes on.
@@ -46,6 +47,11 @@ sim:
 # as long as is asked for: make torture HOURS=8
 torture:
 	HOURS="$(HOURS)" sh tests/torture/run.sh
+
+# Puts bugs into a copy of the sources, one at a time, and sees that a test notices each. ONLY: the
+# names of some.
+planted:
+	tests/torture/planted/run.sh
 
 # Fuzzes each target for a minute, with coverage and AddressSanitizer; TORTURE_SECONDS: for so long
 # in all.
