@@ -6,7 +6,8 @@ pub mod reading;
 pub mod store;
 
 use waldo_core::format::bytes::{put, put_u32, put_u64};
-use waldo_core::format::frame::FRAME_MAGIC;
+use waldo_core::format::frame::{FRAME_MAGIC, checked_body};
+use waldo_core::format::meta::Control;
 use waldo_core::format::record::{RecordHeader, expected_crc};
 use waldo_core::format::{
     FRAME_HEADER_SIZE, FrameHeader, FrameKind, PAGE_HEADER_SIZE, RECORD_HEADER_SIZE, StoreId, Tag,
@@ -70,6 +71,22 @@ pub fn fix_frames(page: &mut [u8], store: StoreId, seal_offset: usize) {
         offset = offset.saturating_add(length);
     }
     fix_frame(page, store, seal_offset);
+}
+
+/// Whether a frame in the bytes of a page truncates the log, as long as one follows another.
+pub fn has_truncation(page: &[u8], store: StoreId) -> bool {
+    let mut offset = PAGE_HEADER_SIZE;
+    while let Some(frame) = page.get(offset..)
+        && let Some(header) = FrameHeader::decode(store.seed(), frame)
+    {
+        let body = frame.get(FRAME_HEADER_SIZE..).unwrap_or_default();
+        let control = checked_body(store.seed(), &header, body).and_then(Control::decode);
+        if header.kind == FrameKind::Control && matches!(control, Some(Control::Truncate { .. })) {
+            return true;
+        }
+        offset = offset.saturating_add(usize::try_from(header.length).unwrap_or(usize::MAX));
+    }
+    false
 }
 
 /// Gives the frame at `offset` good checksums; answers its length.
