@@ -784,3 +784,26 @@ fn verifying_while_a_writer_is_at_work() {
     assert!(matches!(stopped, Err(Error::Query(QueryError::Interrupted))), "{stopped:?}");
     assert_eq!(calls, 3);
 }
+
+/// Every log was trimmed, and one of the frames that held them was damaged: opening refused, and the
+/// check had found nothing.
+#[test]
+fn a_check_sees_damage_among_trimmed_logs() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = common::options(waldo_core::Backend::Threads);
+    let waldo = open(&dir, options);
+    for seq_no in 1..=3 {
+        waldo.blocking_append(&logs(seq_no, seq_no)).unwrap();
+    }
+    waldo.blocking_trim(3).unwrap();
+    waldo.blocking_close().unwrap();
+    let page = dir.path().join(format!("{:010}.page", 0));
+    let mut file = std::fs::read(&page).unwrap();
+    let at = file.windows(12).position(|bytes| bytes == b"payload of 2").unwrap();
+    file[at] ^= 1;
+    std::fs::write(&page, file).unwrap();
+    let checked = waldo_core::verify(dir.path(), |_| std::ops::ControlFlow::Continue(())).unwrap();
+    let opened = Waldo::blocking_open(dir.path(), options);
+    assert!(matches!(opened, Err(waldo_core::Error::Corruption(_))), "{opened:?}");
+    assert!(checked.cut.is_some(), "{checked:?}");
+}

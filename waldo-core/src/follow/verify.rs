@@ -210,10 +210,14 @@ impl Use {
     }
 }
 
-/// Whether the use of a page with this number still holds logs.
+/// Whether the use of a page with this number still holds logs, or is the newest: that one is not
+/// overwritten, and opening refuses damage in it also where all logs are trimmed.
 fn is_held(source: &dyn PageSource, terms: &Terms, number: u64) -> Result<bool, Fault> {
     let Settled { mirror, .. } = settle(source, terms)?;
     let trimmed = mirror.published.progress.trimmed();
-    let holds = mirror.published.catalog.with(number, |page| page.last_seq_no > trimmed);
-    Ok(holds == Some(true))
+    let catalog = &mirror.published.catalog;
+    let mut newest = None;
+    catalog.each(|page| newest = Some(page.number));
+    let holds = catalog.with(number, |page| page.last_seq_no > trimmed);
+    Ok(holds == Some(true) || newest == Some(number))
 }
