@@ -10,8 +10,7 @@ PREFIX ?= /usr/local
 SEEDS ?= 100000
 FIRST ?= 0
 
-.PHONY: demo test fmt clippy doc unit python sim deny install header abi bench torture fuzz races
-.PHONY: demo test fmt clippy doc unit python sim deny install header abi bench torture planted fuzz
+.PHONY: demo test fmt clippy doc unit python sim deny install header abi bench torture planted races fuzz
 
 # Appends a file line by line, durably, with 1,000 streams tailing it; is killed half way, recovers,
 # and goes on.
