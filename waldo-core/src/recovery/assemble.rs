@@ -217,12 +217,24 @@ impl<'a> Chain<'a> {
         let durable = chained.chain(own.map(|(_, other)| other.durable_through)).max().unwrap_or(0);
         // Where nothing of the page was promised, it was overwritten without ceremony.
         let promised = durable > position(missing, layout.page_size, 0);
-        promised.then_some(Corruption {
+        let sealed = self.sealed_before(first).any(|tip| trimmed < tip && tip <= log.trimmed);
+        (promised || sealed).then_some(Corruption {
             page: first.content.page,
             offset: PAGE_HEADER_SIZE as u64,
             after_seq_no: trimmed,
             detail: "the page before this one is missing or its start is bad",
         })
+    }
+
+    /// The tips that the seals of earlier pages know whose start is bad: their logs were durable.
+    fn sealed_before(&self, first: &OpenedPage) -> impl Iterator<Item = u64> {
+        let opened: Vec<u32> =
+            self.pages.iter().chain(&self.stale).map(|page| page.content.page).collect();
+        let number = first.content.number;
+        let before = move |(page, other): &&(u32, Evidence)| {
+            other.page_number < number && !opened.contains(page)
+        };
+        self.others.iter().filter(before).filter_map(|(_, other)| other.sealed_tip)
     }
 
     /// What lies behind everything that was promised.

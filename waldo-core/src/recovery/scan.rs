@@ -72,6 +72,8 @@ pub struct Evidence {
     pub durable_through: u64,
     /// How many there are.
     pub count: u64,
+    /// The tip that a seal among them knows.
+    pub sealed_tip: Option<u64>,
 }
 
 /// Scans a page.
@@ -285,6 +287,7 @@ impl Others {
             self.own_promise = header.durable_through;
             return;
         }
+        let sealed_tip = (header.kind == FrameKind::Seal).then_some(header.last_seq_no);
         let same = self.found.iter_mut().find(|evidence| {
             evidence.page_number == header.page_number && evidence.incarnation == header.incarnation
         });
@@ -292,6 +295,7 @@ impl Others {
             Some(evidence) => {
                 evidence.durable_through = evidence.durable_through.max(header.durable_through);
                 evidence.count += 1;
+                evidence.sealed_tip = evidence.sealed_tip.max(sealed_tip);
             }
             None => self.found.push(Evidence {
                 page_number: header.page_number,
@@ -299,6 +303,7 @@ impl Others {
                 offset: header.offset,
                 durable_through: header.durable_through,
                 count: 1,
+                sealed_tip,
             }),
         }
     }
