@@ -317,7 +317,8 @@ fn sealed(seal: &SealBody, change: impl FnOnce(&mut FrameHeader)) -> Option<u64>
     change(&mut header);
     let mut pages = Pages::blank(1);
     pages.put(0, SEAL, &framed(header, seal.encode()));
-    Frames::new(&pages, &layout(), 0).seal(USE.0).unwrap().map(|seal| seal.log_count)
+    let open = self::header(FrameKind::Open, &End { offset: START, ..end() }, 0);
+    Frames::new(&pages, &layout(), 0).seal(&open).unwrap().map(|seal| seal.log_count)
 }
 
 fn seal() -> SealBody {
@@ -346,11 +347,10 @@ fn a_seal_belongs_to_its_page() {
 #[test]
 fn a_seal_makes_sense() {
     type Change = fn(&mut SealBody);
-    let good: [Change; 9] = [
+    let good: [Change; 8] = [
         |seal| seal.index.clear(),
         |seal| seal.index[1].frame_end = 601,
         |seal| seal.index[0].prev_seq_no = 15,
-        |seal| seal.log_count = 0,
         |seal| (seal.last_seq_no, seal.log_count) = (10, 0),
         |seal| (seal.last_seq_no, seal.log_count) = (1 << 40, seal.end / 24),
         |seal| seal.incarnations.clear(),
@@ -362,7 +362,10 @@ fn a_seal_makes_sense() {
         change(&mut seal);
         assert_eq!(sealed(&seal, |_| ()), Some(seal.log_count), "good {at}");
     }
-    let bad: [Change; 14] = [
+    let bad: [Change; 17] = [
+        |seal| seal.first_prev_seq_no = 9,
+        |seal| seal.first_prev_seq_no = 11,
+        |seal| seal.log_count = 0,
         |seal| seal.index[0].offset = 511,
         |seal| (seal.index[2].offset, seal.index[2].frame_end) = (1012, 0),
         |seal| (seal.index[2].offset, seal.index[2].frame_end) = (1012, 1013),
