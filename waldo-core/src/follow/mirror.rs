@@ -189,7 +189,9 @@ impl Mirror {
             let left = self.is_left(&self.scout.unwrap_or(head));
             // What was written to a page before the next one was begun shows by now.
             if !(left && looked) {
-                return Ok(Advance::End { doubt: left || written || torn });
+                // What is promised and cannot be read is being overwritten, or damaged.
+                let missing = self.scout.is_some() && self.durable_through > self.end().0;
+                return Ok(Advance::End { doubt: left || written || torn || missing });
             }
             written = true;
         }
