@@ -64,7 +64,7 @@ pub(super) fn build(out: &mut [u8], build: Build, logs: &[&[u8]], first: u64) {
         header[8..16].copy_from_slice(&seq_no.wrapping_sub(1).to_le_bytes());
         header[16..20].copy_from_slice(&(log.len() as u32).to_le_bytes());
         if build == Build::Crc {
-            let crc = crc32c::crc32c_append(crc32c::crc32c(log), &header[..20]);
+            let crc = crc32c::crc32c_append(crc_fast::crc32_iscsi(log), &header[..20]);
             header[20..].copy_from_slice(&crc.to_le_bytes());
         }
         body[..log.len()].copy_from_slice(log);
@@ -92,7 +92,7 @@ pub(super) fn walk(frame: &[u8], wanted: usize, all: bool) -> Option<&[u8]> {
         let log = body.get(..len)?;
         rest = body_and_after.1;
         if all || index == wanted {
-            let crc = crc32c::crc32c_append(crc32c::crc32c(log), &header[..20]);
+            let crc = crc32c::crc32c_append(crc_fast::crc32_iscsi(log), &header[..20]);
             if crc != u32_at(header, 20)? {
                 return None;
             }

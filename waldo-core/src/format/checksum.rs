@@ -62,7 +62,8 @@ impl Tag {
 #[inline]
 #[must_use]
 pub fn payload_crc(payload: &[u8]) -> u32 {
-    crc32c::crc32c(payload)
+    // Twice as fast as the other one, which can continue a CRC.
+    crc_fast::crc32_iscsi(payload)
 }
 
 /// CRC of a whole log, from the CRC of its payload, its header's fields and the tag.
