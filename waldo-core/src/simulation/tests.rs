@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::disk::Disk;
 use super::flips::read_recovered;
 use super::model::Entry;
@@ -5,7 +7,9 @@ use super::random::Random;
 use super::run::{Summary, run, run_from};
 use super::setup::Setup;
 use crate::batch::{BatchBuilder, Body, Numbering};
+use crate::driver::{Io, Request};
 use crate::engine::{Engine, Finished, Operation};
+use crate::error::Error;
 use crate::format::PAGE_HEADER_SIZE;
 use crate::log::Log;
 use crate::memory::Pool;
@@ -96,42 +100,112 @@ fn schedules_of_the_fuzzer_pass() {
     assert!(count > 0, "no schedules");
 }
 
+/// A store that is driven step by step.
+struct Store<'a> {
+    setup: &'a Setup,
+    published: Arc<Published>,
+    engine: Engine,
+    disk: Disk,
+    random: Random,
+    /// Syncs that do not come to the disk, where they are held back.
+    held: Option<Vec<Request>>,
+    /// Where pages were written to.
+    writes: Vec<(u32, u64)>,
+}
+
+impl<'a> Store<'a> {
+    fn new(setup: &'a Setup) -> Self {
+        let disk = setup.blank_disk();
+        let found = setup.recover(&disk, Recovery::Full, 1).unwrap();
+        let pool = Pool::new(12, 4, setup.config.buf_capacity, false).unwrap();
+        let published = Published::new(setup.config.store_id, pool, 1, &found.recovered);
+        let engine = Engine::new(setup.config.clone(), Arc::clone(&published), found.recovered);
+        let (random, writes) = (Random::new(7), Vec::new());
+        Self { setup, published, engine, disk, random, held: None, writes }
+    }
+
+    /// Has everything done that can be done.
+    fn work(&mut self) {
+        loop {
+            self.engine.pump(0);
+            let (mut requests, mut finished) = (Vec::new(), Vec::new());
+            self.engine.take_requests(&mut requests);
+            for request in requests {
+                if let Io::Write { page, offset, .. } = &request.io {
+                    self.writes.push((*page, *offset));
+                }
+                match &mut self.held {
+                    Some(held) if matches!(request.io, Io::Sync { .. }) => held.push(request),
+                    _ => self.disk.submit(request),
+                }
+            }
+            self.engine.take_finished(&mut finished);
+            finished.into_iter().for_each(Finished::run);
+            let Some(completion) = self.disk.complete_one(&mut self.random) else { break };
+            self.engine.complete(&completion);
+        }
+    }
+
+    fn append(&mut self, seq_no: u64, data: &[u8], durable: bool) {
+        let numbering = Numbering::Conditional(self.setup.config.store_id.tag(1, 1));
+        let limits = self.setup.config.batch_limits();
+        let mut batch = BatchBuilder::new(Body::Copied(Vec::new()), numbering, limits);
+        assert!(batch.push(&Log::new_borrowed(seq_no, seq_no - 1, data)).unwrap());
+        let done = Box::new(|result: Result<_, _>| assert!(result.is_ok()));
+        self.engine.submit(Operation::Append { batch: batch.finish(), durable, done });
+        self.work();
+    }
+}
+
 /// A store of two pages, written and closed: its disk, and the logs in it.
 fn reference_store(setup: &Setup) -> (Disk, Vec<Entry>) {
-    let mut disk = setup.blank_disk();
-    let found = setup.recover(&disk, Recovery::Full, 1).unwrap();
-    let pool = Pool::new(12, 4, setup.config.buf_capacity, false).unwrap();
-    let published = Published::new(setup.config.store_id, pool, 1, &found.recovered);
-    let mut engine = Engine::new(setup.config.clone(), published, found.recovered);
-    let mut work = |engine: &mut Engine| {
-        let mut random = Random::new(7);
-        loop {
-            engine.pump(0);
-            let (mut requests, mut finished) = (Vec::new(), Vec::new());
-            engine.take_requests(&mut requests);
-            requests.into_iter().for_each(|request| disk.submit(request));
-            engine.take_finished(&mut finished);
-            finished.into_iter().for_each(Finished::run);
-            let Some(completion) = disk.complete_one(&mut random) else { break };
-            engine.complete(&completion);
-        }
-    };
+    let mut store = Store::new(setup);
     let mut logs = Vec::new();
     for seq_no in 1..=60 {
         let data = vec![seq_no as u8; 11 * (seq_no as usize % 9)];
-        let numbering = Numbering::Conditional(setup.config.store_id.tag(1, 1));
-        let limits = setup.config.batch_limits();
-        let mut batch = BatchBuilder::new(Body::Copied(Vec::new()), numbering, limits);
-        assert!(batch.push(&Log::new_borrowed(seq_no, seq_no - 1, &data)).unwrap());
-        let done = Box::new(|result: Result<_, _>| assert!(result.is_ok()));
-        engine.submit(Operation::Append { batch: batch.finish(), durable: true, done });
-        work(&mut engine);
+        store.append(seq_no, &data, true);
         logs.push(Entry { seq_no, prev_seq_no: seq_no - 1, data });
     }
-    engine.submit(Operation::Close { done: Box::new(|result| assert!(result.is_ok())) });
-    work(&mut engine);
-    assert!(engine.is_closed());
-    (disk, logs)
+    store.engine.submit(Operation::Close { done: Box::new(|result| assert!(result.is_ok())) });
+    store.work();
+    assert!(store.engine.is_closed());
+    (store.disk, logs)
+}
+
+/// All logs of the page that came next were void, or covered by an earlier trim. Were it overwritten
+/// before the truncation is durable, a power loss would bring the logs back, and their page not.
+#[test]
+fn a_page_of_void_logs_is_kept_until_that_is_durable() {
+    let mut setup = Setup::small();
+    setup.config.durable = false;
+    let mut store = Store::new(&setup);
+    let mut tip = 0;
+    let pages = |store: &Store<'_>| store.published.catalog.totals().page_count;
+    while pages(&store) < 2 {
+        tip += 1;
+        store.append(tip, &[7; 300], false);
+    }
+    let done = || Box::new(|result: Result<(), Error>| assert!(result.is_ok()));
+    store.engine.submit(Operation::Trim { up_to_seq_no: 3, census: None, done: done() });
+    store.engine.submit(Operation::Sync { done: done() });
+    store.work();
+
+    store.held = Some(Vec::new());
+    store.writes.clear();
+    let epoch = store.published.progress.epoch();
+    let cut = Operation::Truncate { after_seq_no: 3, census: None, epoch, done: done() };
+    store.engine.submit(cut);
+    for seq_no in 4..40 {
+        store.append(seq_no, &[8; 300], false);
+    }
+    let first_frame = (0, PAGE_HEADER_SIZE as u64);
+    assert!(store.writes.len() > 3 && !store.writes.contains(&first_frame), "{:?}", store.writes);
+
+    for sync in store.held.take().expect("syncs are held back") {
+        store.disk.submit(sync);
+    }
+    store.work();
+    assert!(store.writes.contains(&first_frame), "{:?}", store.writes);
 }
 
 #[test]
